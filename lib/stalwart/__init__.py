@@ -1,0 +1,36 @@
+"""The public door of Stalwart: resilience for Django backends.
+
+Names are loaded when they are first used, so `import stalwart` costs next to nothing and needs no configured
+Django. What is not listed here lives in the part that owns it (`stalwart.exceptions`, `stalwart.compression`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stalwart.database.retry import database_retry
+    from stalwart.memory.querysets import QuerysetMemoryOptimizer
+
+__version__ = "0.1.0"
+
+__all__ = ["QuerysetMemoryOptimizer", "__version__", "database_retry"]
+
+_HOMES = {
+    "QuerysetMemoryOptimizer": "stalwart.memory.querysets",
+    "database_retry": "stalwart.database.retry",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'stalwart' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # the next access does not come through here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

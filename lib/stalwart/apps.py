@@ -1,0 +1,21 @@
+"""The Django app: adds the system checks and the signal. Nothing else of Stalwart needs it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+
+
+class StalwartConfig(AppConfig):
+    """`"stalwart"` in INSTALLED_APPS."""
+
+    name = "stalwart"
+    verbose_name = "Stalwart"
+
+    def ready(self) -> None:
+        from stalwart import signals
+        from stalwart.checks import check_middleware, check_settings
+
+        checks.register(check_settings)
+        checks.register(check_middleware)
+        signals.connect()

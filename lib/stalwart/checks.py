@@ -1,0 +1,77 @@
+"""System checks: `manage.py check` finds misspelt settings and middleware in an order that cannot work.
+
+stalwart.E001  a key of STALWART does not exist
+stalwart.E002  a value of STALWART cannot work; its default is used meanwhile
+stalwart.E003  CompressionMiddleware stands where it breaks another middleware, or that one breaks it
+stalwart.W001  two middleware compress
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+
+from stalwart import django_conf
+
+_COMPRESSION = "stalwart.compression.CompressionMiddleware"
+_OTHER_COMPRESSORS = (
+    "django.middleware.gzip.GZipMiddleware",
+    "django_http_compression.middleware.HttpCompressionMiddleware",
+    "compression_middleware.middleware.CompressionMiddleware",
+)
+# (first, second, why): `first` must be listed before `second`, that is, be further from the view.
+_ORDER = (
+    (
+        _COMPRESSION,
+        "django.middleware.http.ConditionalGetMiddleware",
+        "else the ETag is made from compressed bytes and differs from client to client",
+    ),
+    (
+        "django.middleware.cache.UpdateCacheMiddleware",
+        _COMPRESSION,
+        "else the cache keeps pages without knowing that they vary with Accept-Encoding",
+    ),
+)
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Every unknown key and every value that cannot work in `settings.STALWART`."""
+    return [
+        Error(
+            problem.message,
+            hint=problem.hint,
+            obj=problem.where,
+            id=f"stalwart.{'E001' if problem.unknown else 'E002'}",
+        )
+        for problem in django_conf.problems()
+    ]
+
+
+def check_middleware(**_: Any) -> list[CheckMessage]:
+    """The order of `settings.MIDDLEWARE`, as far as Stalwart's own are concerned."""
+    listed: Sequence[str] = list(settings.MIDDLEWARE)
+    found: list[CheckMessage] = []
+    for first, second, why in _ORDER:
+        if first in listed and second in listed and listed.index(first) > listed.index(second):
+            found.append(
+                Error(
+                    f"{first} comes after {second} in MIDDLEWARE.",
+                    hint=f"List it before, {why}.",
+                    id="stalwart.E003",
+                )
+            )
+    if _COMPRESSION in listed:
+        found += [
+            CheckWarning(
+                f"{other} and {_COMPRESSION} are both in MIDDLEWARE.",
+                hint=f"Take {other} out; the inner one decides, and what it coded is not coded again.",
+                id="stalwart.W001",
+            )
+            for other in _OTHER_COMPRESSORS
+            if other in listed
+        ]
+    return found

@@ -1,0 +1,105 @@
+"""Getting a usable connection again after one was lost.
+
+Three quick repeats do not outlive an outage of seconds, so a repeat waits until the database answers. The waits between
+the attempts are short and jittered: the first answer after an outage should not be missed by long, and not all workers
+should knock at once. The time that a single attempt takes is the driver's: set `OPTIONS["connect_timeout"]`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error
+
+from stalwart.database.classification import classify
+from stalwart.database.codes import ErrorClass
+from stalwart.policies.backoff import Backoff
+from stalwart.policies.deadline import Deadline
+
+BETWEEN_ATTEMPTS = Backoff(base=0.02, multiplier=1.5, cap=0.15)
+
+
+class Reconnection:
+    """The attempts to have one connection usable again. Not for use inside an atomic block.
+
+    Args:
+        connection: Django's.
+        broken: the driver's connection that failed, if known. When Django has another one by now (leaving `atomic`
+            reconnects by itself), that one is asked before it is replaced.
+        deadline: no wait is begun that does not fit.
+        writable: a server that only reads (a demoted primary, a standby) does not count as usable.
+        random: numbers in [0, 1).
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        *,
+        broken: object,
+        deadline: Deadline,
+        writable: bool,
+        random: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.connection = connection
+        self.attempts = 0
+        self._broken = broken
+        self._deadline = deadline
+        self._writable = writable
+        self._random = random
+        self._clock = clock
+        self._began = clock()
+        self._hopeless = False
+
+    @property
+    def seconds(self) -> float:
+        """Since the first attempt was asked for."""
+        return self._clock() - self._began
+
+    def attempt(self) -> bool:
+        """Have a connection and ask it for an answer; whether one came. Blocks; needs the connection's own thread."""
+        self.attempts += 1
+        at_hand = self.connection.connection
+        if (
+            self.attempts > 1
+            or self._writable
+            or at_hand is self._broken
+            or getattr(at_hand, "closed", False)
+        ):
+            close_quietly(self.connection)
+        try:
+            self.connection.ensure_connection()
+            if self.connection.is_usable() and (not self._writable or _takes_writes(self.connection)):
+                return True
+        except Error as error:
+            known = classify(error)
+            # A password that is wrong now will be wrong in a second, too.
+            self._hopeless = known is None or known.error_class is ErrorClass.NEVER
+        close_quietly(self.connection)
+        return False
+
+    def next_wait(self) -> float | None:
+        """Seconds to wait before the next attempt, None if there is none."""
+        if self._hopeless:
+            return None
+        wait = BETWEEN_ATTEMPTS.wait(self.attempts, self._random)
+        return wait if self._deadline.fits(wait) else None
+
+
+def close_quietly(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection that may be broken already; closing a dead one can fail, and that is no news."""
+    try:
+        connection.close()
+    except Error:
+        connection.connection = None
+
+
+def _takes_writes(connection: BaseDatabaseWrapper) -> bool:
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'")
+        return bool(cursor.fetchone()[0])

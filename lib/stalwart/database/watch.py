@@ -1,0 +1,162 @@
+"""What one call of a decorated function did to its databases, seen from an execute wrapper.
+
+Whether a failed call may be made again hangs on what it had already achieved. The watch knows of one call: whether
+anything it wrote is committed, and how the statement that failed stood. It uses Django's documented hooks only: it stands
+in `connection.execute_wrappers` during the call, and marks a transaction that wrote with `connection.on_commit`, whose
+callbacks vanish with a rolled back savepoint just as the writes do.
+
+What does not pass through a Django cursor's `execute` or `executemany` (COPY, a raw driver connection, another thread) is
+not seen. A SELECT counts as reading, even when a function in it writes.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from stalwart.database.classification import failures
+
+Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
+
+_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/|\()+", re.DOTALL)
+_HARMLESS = frozenset(
+    {"SELECT", "VALUES", "TABLE", "SHOW", "SET", "RESET", "SAVEPOINT", "RELEASE", "ROLLBACK", "LOCK", "DECLARE", "FETCH",
+     "CLOSE", "BEGIN", "START"}
+)  # fmt: skip
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE|ANALYZE)\b", re.IGNORECASE)
+
+# Coroutines share the thread that runs their queries, and so its connections; the watches of the one that a statement
+# belongs to are found in its context. Used by asynchronous calls only.
+active: ContextVar[tuple[CallWatch, ...]] = ContextVar("stalwart_active_watches", default=())
+
+
+class CallWatch:
+    """Stands in the execute wrappers of some connections while one call runs.
+
+    Args:
+        connections: Django's, of the thread that runs the queries.
+        shared: the thread runs the queries of other coroutines too.
+
+    Attributes:
+        committed: something that this call wrote is committed.
+        doubtful: first word of the write in autocommit mode whose answer was lost, and its alias; None without.
+        lost: driver's connections that a statement of this call lost.
+    """
+
+    __slots__ = ("_shared", "committed", "connections", "doubtful", "lost")
+
+    def __init__(self, connections: Iterable[BaseDatabaseWrapper] = (), *, shared: bool = False) -> None:
+        self.connections = tuple(connections)
+        self.committed = False
+        self.doubtful: tuple[str, str] | None = None
+        self.lost: list[Any] = []
+        self._shared = shared
+
+    def __enter__(self) -> CallWatch:
+        for connection in self.connections:
+            connection.execute_wrappers.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self.connections:
+            # Not simply the last one: other wrappers may have come and stayed meanwhile. `==` is identity here.
+            connection.execute_wrappers.remove(self)
+
+    def __call__(self, execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if self._shared and self not in active.get():
+            return execute(sql, params, many, context)
+        connection: BaseDatabaseWrapper = context["connection"]
+        writes = not reads_only(sql)
+        by_itself = writes and not connection.in_atomic_block and connection.autocommit
+        dead_before = by_itself and _is_dead(connection.connection)
+        driver = connection.connection
+        try:
+            result = execute(sql, params, many, context)
+        except Exception as error:
+            self._failed(error, sql, connection.alias, driver, in_doubt=by_itself and not dead_before)
+            raise
+        if by_itself:
+            self.committed = True
+        elif writes and connection.in_atomic_block:
+            self._mark(connection)
+        return result
+
+    def _failed(self, error: Exception, sql: str, alias: str, driver: Any, *, in_doubt: bool) -> None:
+        known = failures(error)
+        if not known or not known[0].connection_lost:
+            return
+        if driver is not None:
+            self.lost.append(driver)
+        if in_doubt and not known[0].unsent:
+            self.doubtful = (first_word(sql), alias)
+
+    def _mark(self, connection: BaseDatabaseWrapper) -> None:
+        # An entry is gone exactly when the savepoint that held it was rolled back, and then so is the write it stood for.
+        if not any(entry[1] == self._on_commit for entry in connection.run_on_commit):
+            connection.on_commit(self._on_commit)
+
+    def _on_commit(self) -> None:
+        self.committed = True
+
+
+def reads_only(sql: str) -> bool:
+    """Whether a statement changes no data, judged by its first word; what is not known to be harmless is a write."""
+    if sql[:7] == "SELECT ":  # what Django's own compiler writes
+        return True
+    word = first_word(sql)
+    if word in _HARMLESS:
+        return True
+    # A WITH may hold a changing part, and EXPLAIN ANALYZE runs what it explains.
+    return word in ("WITH", "EXPLAIN") and _CHANGES.search(sql) is None
+
+
+def first_word(sql: str) -> str:
+    """The first word of a statement in capitals, behind comments and opening brackets; "" if there is none."""
+    text = str(sql)
+    leading = _COMMENTS.match(text)
+    word = re.match(r"[A-Za-z]+", text[leading.end() if leading else 0 :])
+    return word.group().upper() if word else ""
+
+
+def _is_dead(driver: Any) -> bool:
+    """Whether a psycopg connection is known to be gone before anything is sent on it; False where that cannot be told.
+
+    A server that ended an idle session has said so: its last words wait in the socket. Reading them now tells that the
+    coming statement was never done, which the statement's own error could not. A SELECT needs none of this.
+    """
+    pgconn = getattr(driver, "pgconn", None)
+    if pgconn is None:
+        return False
+    if driver.closed:
+        return True
+    if not _readable(pgconn.socket):
+        return False
+    last_words: list[str | None] = []
+
+    def hear(notice: Any) -> None:
+        last_words.append(notice.severity_nonlocalized)  # to be read at once: it is freed after this call
+
+    driver.add_notice_handler(hear)
+    try:
+        pgconn.consume_input()
+        # Makes libpq look at what came; outside a query, a FATAL error is a notice to it. The end of the stream follows
+        # a moment later, and only then the connection would count as closed.
+        pgconn.is_busy()
+    except Exception:  # noqa: BLE001  any failure to read says the same, whatever its class is in this version of psycopg
+        return True
+    finally:
+        driver.remove_notice_handler(hear)
+    return bool(driver.closed) or any(severity in ("FATAL", "PANIC") for severity in last_words)
+
+
+def _readable(descriptor: int) -> bool:
+    if hasattr(select, "poll"):  # select() itself refuses descriptors above 1023
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])

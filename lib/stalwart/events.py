@@ -1,0 +1,167 @@
+"""What happened, as frozen records, and who wants to know of it.
+
+A part calls `emit(record)` when something out of the ordinary took place; the sinks get it one after the other. On the
+happy path nothing is emitted, so nothing is paid. A sink that raises is logged and otherwise ignored: telling of a
+failure must never become one. The first sink is the `logging` one (`log_event`, logger "stalwart.events").
+
+Messages of database errors can hold values of rows, so records carry an error's type and code, never its text.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+logger = logging.getLogger("stalwart.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What all records share.
+
+    Attributes:
+        operation: what was going on, for a decorator the dotted name of the function.
+    """
+
+    level: ClassVar[int] = logging.INFO
+
+    operation: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as a dict that `json` can write, with its kind."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled(Event):
+    """A failed call will be made again.
+
+    Attributes:
+        call: number of the call that failed, from 1.
+        max_retries: how often it may be repeated in all.
+        wait: seconds until the repeat.
+        error_class: the word of `stalwart.database.classification.ErrorClass`.
+        error: name of the exception's type.
+        code: SQLSTATE or the like, None where the driver gives none.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    call: int
+    max_retries: int
+    wait: float
+    error_class: str
+    error: str
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryGivenUp(Event):
+    """A call that could have been repeated was not repeated again.
+
+    Attributes:
+        calls: how many were made.
+        reason: why there is no further one.
+        error_class, error, code: as in `RetryScheduled`.
+    """
+
+    level: ClassVar[int] = logging.ERROR
+
+    calls: int
+    reason: str
+    error_class: str
+    error: str
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRestored(Event):
+    """A lost connection was replaced by one that answers.
+
+    Attributes:
+        alias: name of the database.
+        attempts: connect attempts that it took.
+        seconds: from the first attempt to the answer.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown(Event):
+    """`CommitOutcomeUnknown` was raised.
+
+    Attributes:
+        alias: name of the database.
+        xid: id of the transaction if known.
+        during: what was under way, "COMMIT" or the first word of the statement.
+    """
+
+    level: ClassVar[int] = logging.ERROR
+
+    alias: str
+    xid: int | None
+    during: str
+
+
+Sink: TypeAlias = Callable[[Event], object]
+
+
+def log_event(event: Event) -> None:
+    """The sink that writes a record to the logger "stalwart.events", its fields under `extra["stalwart"]`."""
+    logger.log(event.level, "%r", event, extra={"stalwart": event.as_dict()})
+
+
+_lock = threading.Lock()
+_sinks: tuple[Sink, ...] = (log_event,)
+
+
+def subscribe(sink: Sink) -> Callable[[], None]:
+    """Hand every record to `sink` from now on.
+
+    Args:
+        sink: called in the thread where the thing happened, so it must be quick; a queue is a good one.
+
+    Returns:
+        A function that ends it again; calling it twice does no harm.
+    """
+    global _sinks
+    with _lock:
+        _sinks = (*_sinks, sink)
+    done = False
+
+    def undo() -> None:
+        nonlocal done
+        if not done:
+            done = True
+            unsubscribe(sink)
+
+    return undo
+
+
+def unsubscribe(sink: Sink) -> None:
+    """Take one subscription of `sink` away; without one, nothing happens. Works for `log_event` too."""
+    global _sinks
+    with _lock:
+        rest = list(_sinks)
+        if sink in rest:
+            rest.remove(sink)
+        _sinks = tuple(rest)
+
+
+def emit(event: Event) -> None:
+    """Hand a record to all sinks; never raises what a sink raises."""
+    for sink in _sinks:
+        try:
+            sink(event)
+        except Exception:
+            logger.exception(
+                "the event sink %r failed on %s; it stays subscribed", sink, type(event).__name__
+            )

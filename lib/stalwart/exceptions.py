@@ -1,0 +1,90 @@
+"""The errors of Stalwart.
+
+    StalwartError                   root of everything below
+    ├── ConfigurationError          a setting or an argument makes no sense (also a ValueError)
+    ├── CommitOutcomeUnknown        a write was sent, its answer was lost: done or not, nobody here knows
+    ├── ReplayMismatch              a replayed transaction saw other data than its body had seen; nothing was written
+    └── CircuitOpen                 the dependency was not called at all: its circuit is open
+
+None of them is a `django.db.DatabaseError`, on purpose: an application's own `except OperationalError: try again`
+must not catch an unknown outcome and write a second time. When Stalwart merely gives up on repeating, it raises the
+database's own error as it came, with a note (`__notes__`) that tells calls and waits.
+
+All of them can be pickled, so that they survive a process pool or a task queue.
+"""
+
+from __future__ import annotations
+
+
+class StalwartError(Exception):
+    """Root of all errors that Stalwart raises by itself."""
+
+
+class ConfigurationError(StalwartError, ValueError):
+    """A setting or argument has a value that cannot work; the message names the value and what is accepted."""
+
+
+class CommitOutcomeUnknown(StalwartError):
+    """The connection was lost while a COMMIT, or a write in autocommit mode, was under way.
+
+    The database may have done it or not. Repeating blindly could write twice, so Stalwart does not.
+
+    Args:
+        alias: name of the database in `settings.DATABASES`.
+        xid: the server's id of the transaction if it is known, else None.
+        during: what was under way, "COMMIT" or the first word of the statement.
+    """
+
+    def __init__(self, alias: str, xid: int | None = None, during: str = "COMMIT") -> None:
+        super().__init__(alias, xid, during)
+        self.alias = alias
+        self.xid = xid
+        self.during = during
+
+    def __str__(self) -> str:
+        number = "" if self.xid is None else f" (transaction id {self.xid})"
+        return (
+            f"the connection to database {self.alias!r} was lost during {self.during}{number}: the write is done or not, "
+            "and the reply that would tell is gone. Look whether its rows are there before you repeat it; a unique key "
+            "that the caller chooses makes repeating safe."
+        )
+
+
+class ReplayMismatch(StalwartError):
+    """A replayed statement gave another result than the body of the transaction had seen; nothing was written.
+
+    Args:
+        statement: the SQL text, without its parameters.
+        position: its number in the transaction, from 1.
+    """
+
+    def __init__(self, statement: str, position: int) -> None:
+        super().__init__(statement, position)
+        self.statement = statement
+        self.position = position
+
+    def __str__(self) -> str:
+        return (
+            f"statement {self.position} of the replayed transaction gave another result than before: {self.statement!r}. "
+            "Nothing was written. Run the whole operation again, so that it decides on the new data."
+        )
+
+
+class CircuitOpen(StalwartError):
+    """A call was refused because its dependency has failed too often of late.
+
+    Args:
+        name: of the circuit.
+        retry_after: seconds until the next probe is let through.
+    """
+
+    def __init__(self, name: str, retry_after: float) -> None:
+        super().__init__(name, retry_after)
+        self.name = name
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return (
+            f"circuit {self.name!r} is open: the call was not made. Answer without it, or try again in "
+            f"{self.retry_after:.1f} s."
+        )

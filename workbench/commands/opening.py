@@ -1,0 +1,45 @@
+"""How a command gets its run folder, and how it ends when it is asked to."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from workbench import project
+from workbench.run import SEED, RunFolder
+
+
+def new_run(arguments: argparse.Namespace) -> RunFolder:
+    found = project.find(arguments.project, arguments.settings)
+    seed = SEED if arguments.seed is None else arguments.seed
+    command = shlex.join(["workbench", *sys.argv[1:]])
+    return RunFolder.new(
+        getattr(arguments, "out", None), measured=found, depth=arguments.depth, seed=seed, command=command
+    )
+
+
+def shortest(path: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that faults are healed and servers ended."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -1,0 +1,46 @@
+"""Progress on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from workbench.progress import steps
+from workbench.run import RunFolder
+
+
+class ProgressLine:
+    """One line on the terminal that is written over; a line a step where the output is no terminal."""
+
+    def __init__(self, run: RunFolder, total: int, begun: float) -> None:
+        self._run, self._total, self._begun = run, total, begun
+        self._offset = 0
+        self._number = 0
+        self._name = ""
+        self._last = ""
+        self._live = sys.stdout.isatty()
+
+    def next(self, number: int, name: str) -> None:
+        self._number, self._name = number, name
+        self._print(f"[{number + 1}/{self._total}] {name}")
+
+    def watch(self, name: str) -> None:
+        found, self._offset = steps(self._run.progress_path, self._offset)
+        for step in found:
+            self._print(f"[{self._number + 1}/{self._total}] {name} · {step.line()}")
+
+    def close(self) -> None:
+        if self._live and self._last:
+            print(flush=True)
+
+    def _print(self, text: str) -> None:
+        clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - self._begun))
+        text = f"{clock} {text}"
+        if self._live:
+            width = max(20, os.get_terminal_size().columns - 1)
+            shown = text[:width]
+            print(f"\r{shown}{' ' * max(0, len(self._last) - len(shown))}", end="", flush=True)
+            self._last = shown
+        else:
+            print(text, flush=True)

@@ -1,0 +1,32 @@
+"""The drills by id, and the one way to find them."""
+
+from __future__ import annotations
+
+import difflib
+
+from workbench.drills.bandwidth import BANDWIDTH
+from workbench.drills.base import Drill
+from workbench.drills.connection_loss import CONNECTION_LOSS
+from workbench.drills.large_querysets import LARGE_QUERYSETS
+from workbench.drills.transient_errors import TRANSIENT_ERRORS
+from workbench.errors import WorkbenchError
+
+DRILLS: dict[str, Drill] = {
+    drill.id: drill for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH)
+}
+
+
+def find(name: str) -> Drill:
+    """A drill by its id, or by the id of a claim that it decides.
+
+    Raises:
+        WorkbenchError: there is none; the message names the nearest.
+    """
+    wanted = name.strip()
+    for drill in DRILLS.values():
+        if wanted.lower() == drill.id or wanted.upper() in drill.claims:
+            return drill
+    known = [*DRILLS, *(claim for drill in DRILLS.values() for claim in drill.claims)]
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise WorkbenchError(f"there is no drill {name!r}", f"{hint}known: {', '.join(known)}")

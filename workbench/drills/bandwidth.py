@@ -1,0 +1,117 @@
+"""NET-1: the bytes on the wire of each endpoint, headers included, counted at the proxy between client and server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from pathlib import Path
+
+import workbench.demo.stocks
+from workbench import arms
+from workbench.drills.base import Drill, Task
+from workbench.drills.environment import Environment, Size
+from workbench.errors import WorkbenchError
+from workbench.records import Arm, Evidence, Metric, Trial, Validity
+from workbench.run import Depth
+from workbench.servers.proxy import Proxy
+
+#: What today's browsers send; no brotli, which the library treats as an extra.
+ACCEPT = "gzip, deflate, zstd"
+MIX = Path(workbench.demo.stocks.__file__).parent / "payload_mix.json"
+
+
+def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
+    both = (arms.control("COMPRESSION"), arms.treatment("COMPRESSION"))
+    if depth != "full":
+        return both
+    stack = ["django.middleware.gzip.GZipMiddleware", *environment.middleware()]
+    return (*both, arms.peer("COMPRESSION", "GZipMiddleware", {"MIDDLEWARE": stack}))
+
+
+def run(environment: Environment, task: Task) -> Trial:
+    """GET every endpoint once over a connection of its own, and count what crossed the wire in both directions."""
+    size, paths = _endpoints(environment)
+    metrics: dict[str, Metric] = {}
+    skipped: list[str] = []
+    if environment.project.demo:
+        environment.quotes()  # one of the endpoints asks it
+    with (
+        environment.database(size) as dbname,
+        environment.web(task.arm, dbname, ready_path=paths[0], workers=1) as web,
+        Proxy((web.host, web.port), name="http", seed=task.seed) as proxy,
+    ):
+        for path in paths:
+            counted, status = _measure(proxy, path)
+            if status >= 400:
+                skipped.append(f"{path} answered {status}")
+                continue
+            metrics[f"bytes:GET {path}"] = Metric(counted, "bytes")
+    if not metrics:
+        raise WorkbenchError(
+            f"{environment.project.name}: no URL without arguments answered a GET ({'; '.join(skipped[:3])})",
+            "give the project an endpoint that answers without login, or measure the demo",
+        )
+    metrics["bytes"] = Metric(sum(metric.value for metric in metrics.values()), "bytes")
+    seen = len(metrics) - 1
+    return Trial(
+        id=task.id,
+        drill=task.drill,
+        block=task.block,
+        arm=task.arm.name,
+        order=task.order,
+        seed=task.seed,
+        metrics=metrics,
+        evidence=(
+            Evidence(
+                "none", f"http:{web.port}", len(paths), seen, "responses counted at the proxy", 0.0, 0.0
+            ),
+        ),
+        validity=Validity(manipulated=seen > 0, notes=tuple(skipped)),
+    )
+
+
+def _endpoints(environment: Environment) -> tuple[Size, list[str]]:
+    """The demo's frozen mix, or every URL of the project that a plain GET reaches."""
+    if environment.project.demo:
+        mix = json.loads(MIX.read_text(encoding="utf-8"))
+        return Size(**mix["size"]), [entry["path"] for entry in mix["payloads"]]
+    with environment.process(arms.control("COMPRESSION"), environment.template()) as process:
+        paths = process.call("workbench.guest.probe:plain_paths")
+    if not paths:
+        raise WorkbenchError(
+            f"{environment.project.name} has no URL that takes no argument",
+            "measure the demo, or give it such a URL",
+        )
+    return Size(0), paths
+
+
+def _measure(proxy: Proxy, path: str) -> tuple[int, int]:
+    before = proxy.counts()
+    connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=60)
+    try:
+        connection.request(
+            "GET", path, headers={"Accept-Encoding": ACCEPT, "Accept": "*/*", "Connection": "close"}
+        )
+        response = connection.getresponse()
+        response.read()
+    finally:
+        connection.close()
+    # The last bytes are counted when the proxy has seen the connection's end, a moment after the client read them.
+    deadline = time.monotonic() + 5
+    while (after := proxy.counts()).open and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return after.bytes_up + after.bytes_down - before.bytes_up - before.bytes_down, response.status
+
+
+BANDWIDTH = Drill(
+    id="bandwidth",
+    claims=("NET-1",),
+    title="Bytes on the wire of every endpoint, headers included",
+    run=run,
+    blocks={"quick": 1, "default": 1, "full": 1},
+    arms=arms_of,
+    seconds=6.0,
+    workload={"accept_encoding": ACCEPT},
+    demo_only=False,
+)

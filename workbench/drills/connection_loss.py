@@ -1,0 +1,240 @@
+"""DB-1: connections are lost under load in every way that this version can bring about; who notices?
+
+The demo runs under gunicorn behind the fault proxy, an open-loop generator sends 40 requests a second, and every trial
+holds each kind of fault once, in seeded order. A failure is every scheduled request that was not answered correctly
+within 5 s of its intended time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench import arms
+from workbench.drills import books, peers
+from workbench.drills.base import Drill, Task
+from workbench.drills.environment import Environment
+from workbench.drills.faults import FAULTS, Target
+from workbench.drills.workload import ORDER_SHARE, RATE, TIMEOUT, Universe, mixed
+from workbench.records import (
+    Arm,
+    Evidence,
+    Fault,
+    Intent,
+    Metric,
+    Outcomes,
+    Phase,
+    Series,
+    Trial,
+    Validity,
+    Wrap,
+)
+from workbench.run import Depth
+from workbench.servers.proxy import Proxy
+from workbench.traffic import Load, Reply
+
+KINDS = ("backend-terminated", "server-killed", "tcp-reset")
+MISSING = ("blackhole", "slots exhausted")
+WARM_UP = 1.5
+GAP = 2.0  #: seconds between the end of one fault and the next: long enough for a service that recovers to show it
+SHORTEST, LONGEST = 0.3, 3.0  #: of an outage, as the claim's population says
+SUSTAIN = 0.25  #: seconds between two bites of a fault that does not last by itself
+LATE = 0.05  #: a generator later than this (99th percentile) did not offer the planned load
+
+VIEWS = (
+    "workbench.demo.stocks.views.stocks.index",
+    "workbench.demo.stocks.views.stocks.detail",
+    "workbench.demo.stocks.views.stocks.history",
+    "workbench.demo.stocks.views.portfolios.detail",
+    "workbench.demo.stocks.orders.place_order",
+)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """One planned fault: seconds from the load's start."""
+
+    kind: str
+    start: float
+    length: float
+
+
+def timetable(seed: int) -> tuple[list[Outage], float]:
+    """Each kind once, in seeded order and of seeded length, and when the load ends; the arms of a block share it."""
+    chance = random.Random(f"faults/{seed}")
+    kinds = list(KINDS)
+    chance.shuffle(kinds)
+    outages, at = [], WARM_UP
+    for kind in kinds:
+        length = chance.uniform(SHORTEST, LONGEST)
+        outages.append(Outage(kind, at, length))
+        at += length + GAP
+    return outages, at
+
+
+def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
+    both = (arms.control("DATABASE"), arms.treatment("DATABASE"))
+    if depth != "full":
+        return both
+    name = f"{peers.__name__}.{peers.tenacity_around.__name__}"
+    settings = {"DATABASES.default.CONN_HEALTH_CHECKS": True}
+    wraps = tuple(Wrap(view, name) for view in VIEWS)
+    return (*both, arms.peer("DATABASE", "health checks + tenacity", settings, wraps))
+
+
+def run(environment: Environment, task: Task) -> Trial:
+    """One trial: fresh database, proxy, gunicorn and load generator; the faults; the bank's books afterwards."""
+    outages, duration = timetable(task.seed)
+    server = environment.server
+    with environment.database() as dbname:
+        with environment.process(arms.control("DATABASE"), dbname) as process:
+            universe = Universe(**process.call("workbench.guest.stocks:universe"))
+        requests = mixed(universe, duration, task.seed)
+        with (
+            Proxy((server.host, server.port), name="db", seed=task.seed) as proxy,
+            environment.web(task.arm, dbname, proxy.port, ready_path="/health/") as web,
+            Load(web.host, web.port, requests, out=task.operations / f"{task.id}.jsonl") as load,
+        ):
+            target = Target(server, dbname, proxy)
+            bites = [_strike(task, target, load.started_at, outage) for outage in outages]
+            replies = load.wait()
+            lateness = load.lateness_p99
+        told = {reply.id: reply.outcome for reply in replies if reply.kind == "order"}
+        violations = books.check(server, dbname, told)
+    evidence = tuple(_with_failures(one, replies) for one in bites)
+    outcomes = _outcomes(replies)
+    validity = Validity(
+        manipulated=all(one.seen > 0 for one in evidence),
+        healed=all("ready_after" in one.detail for one in evidence if one.fault == "server-killed"),
+        load_met=lateness is not None and lateness <= LATE,
+        lateness_p99=lateness,
+    )
+    return Trial(
+        id=task.id,
+        drill=task.drill,
+        block=task.block,
+        arm=task.arm.name,
+        order=task.order,
+        seed=task.seed,
+        metrics=_metrics(outcomes),
+        outcomes=outcomes,
+        phases=_phases(evidence, duration),
+        series=_series(replies, duration),
+        evidence=evidence,
+        validity=validity,
+        exclusions=validity.codes,
+        violations=violations,
+    )
+
+
+def _strike(task: Task, target: Target, zero: float, outage: Outage) -> Evidence:
+    """Wait for the outage's time, inject, hold, heal; the journal knows of it before anything is harmed."""
+    kind = FAULTS[outage.kind]
+    _until(zero + outage.start)
+    task.note(Intent(task.id, kind.name, target.name, kind.heal))
+    start = time.monotonic()
+    with kind.inject(target) as bite:
+        end = start + outage.length
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(SUSTAIN, left))
+            if end - time.monotonic() > 0:
+                bite.sustain()
+    evidence = bite.evidence(
+        kind.name, target.name, start - zero, time.monotonic() - zero, {"planned": outage.length}
+    )
+    task.note(Fault(task.id, evidence, healed=True))
+    return evidence
+
+
+def _until(moment: float) -> None:
+    while (left := moment - time.monotonic()) > 0:
+        time.sleep(left)
+
+
+def _with_failures(evidence: Evidence, replies: Sequence[Reply]) -> Evidence:
+    """Add how many requests of the fault's own stretch, and of the gap after it, were not answered correctly."""
+    during = [reply for reply in replies if evidence.start - 0.1 <= reply.intended < evidence.end + GAP - 0.1]
+    bad = sum(reply.outcome != "ok" for reply in during)
+    detail = {**evidence.detail, "failed": bad, "requests": len(during)}
+    return Evidence(
+        evidence.fault,
+        evidence.target,
+        evidence.injected,
+        evidence.seen,
+        evidence.unit,
+        evidence.start,
+        evidence.end,
+        detail,
+    )
+
+
+def _outcomes(replies: Sequence[Reply]) -> Outcomes:
+    counts = {
+        name: sum(reply.outcome == name for reply in replies)
+        for name in ("ok", "failed", "indeterminate", "dropped")
+    }
+    return Outcomes(**counts)
+
+
+def _metrics(outcomes: Outcomes) -> dict[str, Metric]:
+    definite = outcomes.failed + outcomes.dropped
+    total = outcomes.total
+
+    def share(events: int) -> Metric:
+        return Metric(events / total if total else 0.0, "share", events, total)
+
+    return {
+        "failures": share(definite + outcomes.indeterminate),
+        "failures_if_unknown_succeeded": share(definite),
+        "unknown": share(outcomes.indeterminate),
+    }
+
+
+def _phases(evidence: Sequence[Evidence], duration: float) -> tuple[Phase, ...]:
+    phases: list[Phase] = []
+    at = 0.0
+    for one in evidence:
+        phases.append(Phase("recovery" if phases else "warm-up", at, one.start))
+        phases.append(Phase("fault", one.start, one.end, one.fault))
+        at = one.end
+    return (*phases, Phase("recovery", at, duration))
+
+
+def _series(replies: Sequence[Reply], duration: float) -> tuple[Series, ...]:
+    good: list[float | None] = []
+    offered: list[float | None] = []
+    for second in range(int(duration) + 1):
+        meant = [reply for reply in replies if second <= reply.intended < second + 1]
+        offered.append(float(len(meant)))
+        good.append(sum(reply.outcome == "ok" for reply in meant) / len(meant) if meant else None)
+    return (
+        Series("good", "share", 0.0, 1.0, tuple(good)),
+        Series("offered", "requests", 0.0, 1.0, tuple(offered)),
+    )
+
+
+CONNECTION_LOSS = Drill(
+    id="connection-loss",
+    claims=("DB-1",),
+    title="Connections lost under load: back ends terminated, the server killed, TCP resets",
+    run=run,
+    blocks={"quick": 3, "default": 8, "full": 12},
+    arms=arms_of,
+    seconds=16.0,
+    faults=KINDS,
+    missing=MISSING,
+    workload={
+        "rate": RATE,
+        "orders": ORDER_SHARE,
+        "timeout": TIMEOUT,
+        "outage": [SHORTEST, LONGEST],
+        "sustain": SUSTAIN,
+        "gap": GAP,
+        "server": "gunicorn gthread 2 x 4",
+        "CONN_MAX_AGE": 60,
+        "fsync": "off: only processes are killed",
+    },
+    reason_elsewhere="on a project of your own the read-only form of this drill comes with a later version",
+)

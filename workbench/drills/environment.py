@@ -1,0 +1,195 @@
+"""What a drill works with: the project, a private PostgreSQL with prepared databases, and processes under an arm."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from workbench import arms
+from workbench.errors import WorkbenchError
+from workbench.project import Project
+from workbench.project_process import ProjectProcess, environment
+from workbench.records import Arm
+from workbench.servers.postgres import PostgresServer
+from workbench.servers.quotes import QuotesServer
+from workbench.servers.watchdog import Watchdog
+from workbench.servers.web import GunicornServer
+
+#: The arm under which data are prepared and facts are read: the project as it is.
+PLAIN = Arm("absent", "the project itself")
+COMMAND = "workbench.guest.manage:command"
+COMPRESSION = "stalwart.compression.CompressionMiddleware"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data the demo gets; drills whose fault is the point take little, memory drills take much."""
+
+    bars: int
+    companies: int = 20
+    portfolios: int = 8
+    seed: int | None = None
+    """Of the data; None takes the run's."""
+
+    @property
+    def name(self) -> str:
+        return f"demo_{self.bars}_{self.companies}_{self.portfolios}_{self.seed or 'run'}"
+
+
+SMALL = Size(bars=2_000)
+
+
+class Environment:
+    """Everything that a drill needs, started when first asked for; a context manager that ends all of it.
+
+    Args:
+        project: what is measured.
+        seed: of the demo's data.
+    """
+
+    def __init__(self, project: Project, seed: int) -> None:
+        self.project = project
+        self.seed = seed
+        self.folder: Path = Watchdog.current().make_folder("drill")
+        self._server: PostgresServer | None = None
+        self._quotes: QuotesServer | None = None
+        self._templates: dict[str, str] = {}
+        self._facts: dict[str, Any] | None = None
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        quotes, self._quotes = self._quotes, None
+        server, self._server = self._server, None
+        try:
+            if quotes is not None:
+                quotes.__exit__(kind, error, trace)
+        finally:
+            if server is not None:
+                server.__exit__(kind, error, trace)
+            Watchdog.current().remove_folder(self.folder)
+
+    @property
+    def server(self) -> PostgresServer:
+        """The private PostgreSQL of this environment."""
+        if self._server is None:
+            # Enough slots for the threads of all workers and for the tools. Without fsync a killed process loses nothing
+            # that it had handed to the kernel, and recovery takes what PostgreSQL needs, not what this disk needs:
+            # outages then last as long as the plan says.
+            server = PostgresServer(settings={"max_connections": 60, "fsync": False})
+            self._server = server.__enter__()
+        return self._server
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the project's settings say, read once (names only, no values that may be secret)."""
+        if self._facts is None:
+            with ProjectProcess(self.project, PLAIN, {}, self.folder) as process:
+                self._facts = process.call("workbench.guest.probe:facts")
+        return self._facts
+
+    def template(self, size: Size = SMALL) -> str:
+        """A database with the project's tables (and, for the demo, its data) to copy for each trial."""
+        name = size.name if self.project.demo else "project"
+        if name not in self._templates:
+            self.server.create_database(name)
+            with self.process(PLAIN, name) as process:
+                process.call(
+                    "workbench.guest.manage:command", 300, name="migrate", verbosity=0, interactive=False
+                )
+                if self.project.demo:
+                    process.call("workbench.guest.manage:command", 300, name="seed", **self._seeding(size))
+            self._templates[name] = name
+        return name
+
+    def _seeding(self, size: Size) -> dict[str, Any]:
+        return {
+            "bars": size.bars,
+            "companies": size.companies,
+            "portfolios": size.portfolios,
+            "seed": self.seed if size.seed is None else size.seed,
+            "verbosity": 0,
+        }
+
+    @contextmanager
+    def database(self, size: Size = SMALL) -> Iterator[str]:
+        """A fresh copy of the template, dropped afterwards."""
+        template = self.template(size)
+        name = f"trial_{next(self._numbers)}"
+        self.server.create_database(name, template=template)
+        try:
+            yield name
+        except Exception:
+            # The trial's own error is the one to tell; a server that is in trouble may refuse the clean-up as well.
+            with contextlib.suppress(psycopg.Error, WorkbenchError):
+                self.server.drop_database(name)
+            raise
+        # After a Ctrl-C nothing is dropped: the whole server is about to go.
+        self.server.drop_database(name)
+
+    def shared(self, dbname: str, port: int | None = None) -> dict[str, Any]:
+        """Settings that every arm of a trial has: our database in the place of the project's, loopback hosts."""
+        entry = self.server.django_database(dbname, port=port)
+        settings: dict[str, Any] = {"ALLOWED_HOSTS": ["127.0.0.1", "localhost"]}
+        if self.project.demo:
+            settings["DATABASES"] = {"default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": False, **entry}}
+            if self._quotes is not None:
+                settings["QUOTES_URL"] = self._quotes.url
+            return settings
+        facts = self.facts
+        aliases = list(facts["engines"]) or ["default"]
+        settings["DATABASES"] = {
+            alias: {
+                **entry,
+                "CONN_MAX_AGE": facts["conn_max_age"].get(alias, 0),
+                "CONN_HEALTH_CHECKS": facts["conn_health_checks"].get(alias, False),
+            }
+            for alias in aliases
+        }
+        # The library is put in for all arms alike; only its switches differ between them.
+        if "stalwart" not in facts["installed_apps"]:
+            settings["INSTALLED_APPS"] = ["stalwart", *facts["installed_apps"]]
+        if COMPRESSION not in facts["middleware"]:
+            settings["MIDDLEWARE"] = [COMPRESSION, *facts["middleware"]]
+        # A project behind TLS would answer each plain request with a redirect.
+        settings["SECURE_SSL_REDIRECT"] = False
+        return settings
+
+    def middleware(self) -> list[str]:
+        """The MIDDLEWARE that all arms share."""
+        listed: list[str] = list(self.facts["middleware"])
+        return listed if COMPRESSION in listed else [COMPRESSION, *listed]
+
+    def process(self, arm: Arm, dbname: str, port: int | None = None) -> ProjectProcess:
+        """A fresh process of the project under an arm; use it as a context manager."""
+        return ProjectProcess(self.project, arm, self.shared(dbname, port), self.folder)
+
+    def web(self, arm: Arm, dbname: str, port: int | None = None, **options: Any) -> GunicornServer:
+        """The project under gunicorn (gthread, 2 workers of 4 threads) and an arm; use it as a context manager."""
+        overlay = self.folder / f"overlay-web-{arm.name}.json"
+        arms.write_overlay(overlay, self.project.settings, arm, self.shared(dbname, port))
+        return GunicornServer(
+            "workbench.guest.wsgi:application",
+            cwd=self.project.root,
+            env=environment(self.project, overlay),
+            log=self.folder / f"gunicorn-{arm.name}-{next(self._numbers)}.log",
+            **options,
+        )
+
+    def quotes(self) -> QuotesServer:
+        """The demo's external quote service."""
+        if self._quotes is None:
+            self._quotes = QuotesServer().__enter__()
+        return self._quotes

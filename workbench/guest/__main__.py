@@ -1,0 +1,59 @@
+"""A process of the project that answers calls: one JSON object a line in, one a line out.
+
+`{"call": "module:function", "with": {...}}` is answered by `{"result": ...}` or `{"error": {...}}`. What the project
+itself prints goes to standard error, so that it cannot be taken for an answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    module, _, name = request["call"].partition(":")
+    try:
+        result = getattr(importlib.import_module(module), name)(**request["with"])
+    except Exception as error:  # noqa: BLE001 whatever the project raises is an answer for the driver
+        return {
+            "error": {
+                "type": type(error).__name__,
+                "text": str(error)[:2000],
+                "trace": "".join(traceback.format_exception(error))[-6000:],
+            }
+        }
+    return {"result": result}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        import django
+
+        django.setup()
+        from workbench.guest import wraps
+
+        wraps.apply()
+        first = {"result": {"django": django.get_version(), "python": sys.version.split()[0]}}
+    except Exception as error:  # noqa: BLE001 as above
+        first = {
+            "error": {
+                "type": type(error).__name__,
+                "text": str(error)[:2000],
+                "trace": "".join(traceback.format_exception(error))[-6000:],
+            }
+        }
+    print(json.dumps(first, default=str), file=answers, flush=True)
+    if "error" in first:
+        raise SystemExit(1)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line)), default=str), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""A process of the project under one arm that answers calls, and the environment in which all of an arm's processes run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from workbench import arms
+from workbench.errors import WorkbenchError
+from workbench.project import Project
+from workbench.records import Arm
+from workbench.redaction import redact_text
+from workbench.servers.watchdog import Watchdog
+
+#: Variables that would change what is measured, or point the project at something that is not ours.
+DROPPED = ("DATABASE_URL", "PYTHONMALLOC", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
+
+
+def environment(project: Project, overlay: Path) -> dict[str, str]:
+    """The variables under which every process of an arm runs: fixed hash seed, the overlay, the project on the path."""
+    inherited = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    paths = [str(project.root), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        **inherited,
+        **project.environment,
+        "DJANGO_SETTINGS_MODULE": "workbench.guest.settings",
+        "WORKBENCH_OVERLAY": str(overlay),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class ProjectProcess:
+    """A fresh process of the project; a context manager, so that it ends with the trial.
+
+    Args:
+        project: which.
+        arm: under which settings.
+        shared: settings that all arms of the trial have, as the database.
+        folder: a private folder for its overlay and its log.
+    """
+
+    def __init__(self, project: Project, arm: Arm, shared: Mapping[str, Any], folder: Path) -> None:
+        self.project = project
+        self.arm = arm
+        self._shared = shared
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = folder / f"process-{arm.name}-{time.monotonic_ns()}.log"
+        # Filled by a thread, since a pipe cannot be waited for with a deadline on every platform; b"" is its end.
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.started: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        overlay = self._folder / f"overlay-{self.arm.name}.json"
+        arms.write_overlay(overlay, self.project.settings, self.arm, self._shared)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workbench.guest"],
+                cwd=self.project.root,
+                env=environment(self.project, overlay),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                # Out of the terminal's group: on Ctrl-C the driver decides in which order things end.
+                start_new_session=os.name != "nt",
+            )
+        Watchdog.current().guard(self._process.pid)
+        threading.Thread(
+            target=self._read, args=(self._process,), name="workbench-answers", daemon=True
+        ).start()
+        try:
+            self.started = self._answer(60, "start")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the process was not started"
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the process: it gets the end of its input, then two seconds, then a kill."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it may have died by itself
+            process.stdin.close()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        Watchdog.current().release(process.pid)
+
+    def ask(self, call: str, **arguments: Any) -> None:
+        """Send a call without waiting; `receive` gets its answer."""
+        assert self._process is not None, "the process was not started"
+        assert self._process.stdin is not None
+        line = json.dumps({"call": call, "with": arguments}, default=str) + "\n"
+        try:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._died(call) from error
+
+    def receive(self, timeout: float, call: str = "call") -> Any:
+        """The answer to the oldest call without one.
+
+        Raises:
+            WorkbenchError: it died, took longer than `timeout` seconds, or the call raised.
+        """
+        return self._answer(timeout, call)
+
+    def call(self, call: str, timeout: float = 120, **arguments: Any) -> Any:
+        """Call `module:function` in the process and return its result (JSON types).
+
+        Raises:
+            WorkbenchError: as `receive`.
+        """
+        self.ask(call, **arguments)
+        return self._answer(timeout, call)
+
+    def log_text(self) -> str:
+        """What the process wrote to standard error, redacted, its end only."""
+        try:
+            return redact_text(self._log.read_text(encoding="utf-8", errors="replace")[-4000:])
+        except OSError:
+            return ""
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self._answers.put(line)
+        self._answers.put(b"")
+
+    def _answer(self, timeout: float, call: str) -> Any:
+        reply = json.loads(self._line(timeout, call))
+        if "error" in reply:
+            error = reply["error"]
+            lines = redact_text(error["text"]).splitlines()
+            raise WorkbenchError(
+                f"{self.project.name}: {call} failed: {error['type']}: {lines[0] if lines else ''}",
+                self._advice(error["type"], error["text"]),
+            ) from RuntimeError(redact_text(error["trace"]))
+        return reply["result"]
+
+    def _line(self, timeout: float, call: str) -> bytes:
+        try:
+            line = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            raise WorkbenchError(
+                f"{self.project.name}: {call} gave no answer within {timeout:.0f} s",
+                f"look at its log: {self._log.name}; a database that hangs or a much larger table can be the cause",
+            ) from None
+        if not line:
+            raise self._died(call)
+        return line
+
+    def _died(self, call: str) -> WorkbenchError:
+        tail = [line for line in self.log_text().splitlines() if line.strip()]
+        last = f": {tail[-1]}" if tail else ""
+        return WorkbenchError(
+            f"{self.project.name}: its process ended during {call}{last}",
+            "start the project by hand once: python manage.py check",
+        )
+
+    def _advice(self, kind: str, text: str) -> str:
+        if kind in ("ModuleNotFoundError", "ImportError"):
+            return f"install what is missing into {sys.prefix}, or correct the settings module"
+        if kind == "ImproperlyConfigured":
+            return f"start the project by hand once: cd {self.project.root} && python manage.py check"
+        return "the traceback: the same command with --debug"

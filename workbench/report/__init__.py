@@ -1,0 +1,8 @@
+"""The report: one renderer for the self-contained page and for the fragments that notebooks show."""
+
+from __future__ import annotations
+
+from workbench.report.embed import unpack
+from workbench.report.page import claim_html, render, scorecard_html
+
+__all__ = ["claim_html", "render", "scorecard_html", "unpack"]
