@@ -21,7 +21,7 @@ lab: venv ## open the notebooks in JupyterLab
 	@$(BIN)/workbench lab
 
 test: venv ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: venv ## ruff, mypy --strict, the import directions
 	@$(BIN)/ruff check .

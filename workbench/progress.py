@@ -58,23 +58,23 @@ class Progress:
         self._drill, self._total, self._path, self._show = drill, total, path, show
         self._expected = expected
         self._done = 0
-        self._spent = 0.0
-        self._begun = time.monotonic()
+        self._begun: float | None = None
 
     def begin(self, text: str) -> None:
         """A trial starts."""
-        self._begun = time.monotonic()
+        if self._begun is None:
+            self._begun = time.monotonic()
         self._tell(text)
 
     def finish(self) -> None:
-        """The trial is over."""
-        self._spent += time.monotonic() - self._begun
+        """The oldest trial is over."""
         self._done += 1
         if self._done == self._total:
             self._tell("done")
 
     def _tell(self, text: str) -> None:
-        each = self._spent / self._done if self._done else self._expected
+        spent = time.monotonic() - (self._begun or 0.0)
+        each = spent / self._done if self._done else self._expected
         step = Step(self._drill, self._done, self._total, text, each * (self._total - self._done))
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:

@@ -63,7 +63,8 @@ class ProjectProcess:
         self.started: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        overlay = self._folder / f"overlay-{self.arm.name}.json"
+        # A file for each process: two of the same arm may start at the same moment.
+        overlay = self._folder / f"overlay-{self.arm.name}-{time.monotonic_ns()}.json"
         arms.write_overlay(overlay, self.project.settings, self.arm, self._shared)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -96,6 +97,12 @@ class ProjectProcess:
     def pid(self) -> int:
         assert self._process is not None, "the process was not started"
         return self._process.pid
+
+    def kill(self) -> None:
+        """End the process at once, from any thread; a call that waits for it then fails."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the process: it gets the end of its input, then two seconds, then a kill."""

@@ -6,8 +6,9 @@ import hashlib
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ PATIENCE = 3
 
 
 class Serial(Executor):
-    """An executor that does each task at once: on one machine trials must not run beside each other."""
+    """An executor that does each task at once: on one machine, trials that measure time must not run beside each other."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
@@ -121,25 +122,48 @@ def run_drill(
     run.append(made)
     todo = tasks(made, run)
     progress = Progress(drill.id, len(todo), drill.seconds, run.progress_path, show)
-    pool = executor or Serial()
+    pool = executor or (Serial() if drill.at_once == 1 else ThreadPoolExecutor(drill.at_once))
+    pending: deque[tuple[Task, Future[Trial]]] = deque()
     done: list[Trial] = []
     failures = 0
-    for text, task in todo:
-        progress.begin(text)
-        started, before = time.time(), time.monotonic()
+
+    def collect() -> None:
+        nonlocal failures
+        task, future = pending.popleft()
         try:
-            trial = pool.submit(drill.run, environment, task).result()
+            trial = future.result()
             failures = 0
         except WorkbenchError as error:
             failures += 1
             if failures == PATIENCE:
                 raise
             trial = failed(task, error)
-        trial = replace(trial, started=started, took=time.monotonic() - before)
         run.append(trial)
         done.append(trial)
         progress.finish()
+
+    try:
+        for text, task in todo:
+            progress.begin(text)
+            pending.append((task, pool.submit(timed, drill, environment, task)))
+            if len(pending) == drill.at_once:
+                collect()
+        while pending:
+            collect()
+    except BaseException:
+        # Trials that still run end with their processes; otherwise a Ctrl-C would wait for them.
+        environment.abort()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
     return done
+
+
+def timed(drill: Drill, environment: Environment, task: Task) -> Trial:
+    """Run one trial, and note when it began and how long it took."""
+    started, before = time.time(), time.monotonic()
+    trial = drill.run(environment, task)
+    return replace(trial, started=started, took=time.monotonic() - before)
 
 
 def failed(task: Task, error: WorkbenchError) -> Trial:

@@ -42,6 +42,7 @@ class Drill:
         seconds: rough time of one trial, until one has been timed.
         faults: kinds that every trial holds.
         missing: kinds that the claim's population names and that this version does not inject.
+        at_once: trials that may run beside each other: 1, but for drills whose metric does not depend on the machine's load.
         parts: parts of the claim at a depth, and those left out with the reason.
         workload: its figures, for the plan.
         demo_only: it needs the demo's models.
@@ -58,6 +59,7 @@ class Drill:
     faults: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     parts: Callable[[Depth], tuple[tuple[str, ...], Mapping[str, str]]] = lambda depth: (("",), {})
+    at_once: int = 1
     workload: Mapping[str, Json] = field(default_factory=dict)
     demo_only: bool = True
     reason_elsewhere: str = "needs the demo's models"

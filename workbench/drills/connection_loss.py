@@ -32,13 +32,14 @@ from workbench.records import (
     Wrap,
 )
 from workbench.run import Depth
+from workbench.servers.postgres import PostgresServer
 from workbench.servers.proxy import Proxy
 from workbench.traffic import Load, Reply
 
 KINDS = ("backend-terminated", "server-killed", "tcp-reset")
 MISSING = ("blackhole", "slots exhausted")
-WARM_UP = 1.5
-GAP = 2.0  #: seconds between the end of one fault and the next: long enough for a service that recovers to show it
+WARM_UP = 1.0
+GAP = 1.0  #: seconds between the end of one fault and the next: long enough for a service that recovers to show it
 SHORTEST, LONGEST = 0.3, 3.0  #: of an outage, as the claim's population says
 SUSTAIN = 0.25  #: seconds between two bites of a fault that does not last by itself
 LATE = 0.05  #: a generator later than this (99th percentile) did not offer the planned load
@@ -89,8 +90,7 @@ def run(environment: Environment, task: Task) -> Trial:
     outages, duration = timetable(task.seed)
     server = environment.server
     with environment.database() as dbname:
-        with environment.process(arms.control("DATABASE"), dbname) as process:
-            universe = Universe(**process.call("workbench.guest.stocks:universe"))
+        universe = _universe(server, dbname)
         requests = mixed(universe, duration, task.seed)
         with (
             Proxy((server.host, server.port), name="db", seed=task.seed) as proxy,
@@ -127,6 +127,13 @@ def run(environment: Environment, task: Task) -> Trial:
         exclusions=validity.codes,
         violations=violations,
     )
+
+
+def _universe(server: PostgresServer, dbname: str) -> Universe:
+    with server.connect(dbname) as connection:
+        symbols = connection.execute("SELECT symbol FROM stocks_company ORDER BY symbol").fetchall()
+        portfolios = connection.execute("SELECT id FROM stocks_portfolio ORDER BY id").fetchall()
+    return Universe([row[0] for row in symbols], [row[0] for row in portfolios])
 
 
 def _strike(task: Task, target: Target, zero: float, outage: Outage) -> Evidence:
@@ -222,7 +229,7 @@ CONNECTION_LOSS = Drill(
     run=run,
     blocks={"quick": 3, "default": 8, "full": 12},
     arms=arms_of,
-    seconds=16.0,
+    seconds=11.0,
     faults=KINDS,
     missing=MISSING,
     workload={

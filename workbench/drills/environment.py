@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from workbench.servers.web import GunicornServer
 #: The arm under which data are prepared and facts are read: the project as it is.
 PLAIN = Arm("absent", "the project itself")
 COMMAND = "workbench.guest.manage:command"
+COMMAND = "workbench.guest.manage:command"
 COMPRESSION = "stalwart.compression.CompressionMiddleware"
 
 
@@ -38,10 +41,12 @@ class Size:
     portfolios: int = 8
     seed: int | None = None
     """Of the data; None takes the run's."""
+    times: int = 1
+    """The seeded bars are repeated this often under earlier dates: large tables come quicker than from the generator."""
 
     @property
     def name(self) -> str:
-        return f"demo_{self.bars}_{self.companies}_{self.portfolios}_{self.seed or 'run'}"
+        return f"demo_{self.bars}_{self.companies}_{self.portfolios}_{self.seed or 'run'}_{self.times}"
 
 
 SMALL = Size(bars=2_000)
@@ -61,9 +66,11 @@ class Environment:
         self.folder: Path = Watchdog.current().make_folder("drill")
         self._server: PostgresServer | None = None
         self._quotes: QuotesServer | None = None
-        self._templates: dict[str, str] = {}
+        self._templates: set[str] = set()
         self._facts: dict[str, Any] | None = None
         self._numbers = itertools.count()
+        self._lock = threading.RLock()  # two trials may ask for the same template
+        self._processes: weakref.WeakSet[ProjectProcess] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +91,10 @@ class Environment:
     @property
     def server(self) -> PostgresServer:
         """The private PostgreSQL of this environment."""
+        with self._lock:
+            return self._started()
+
+    def _started(self) -> PostgresServer:
         if self._server is None:
             # Enough slots for the threads of all workers and for the tools. Without fsync a killed process loses nothing
             # that it had handed to the kernel, and recovery takes what PostgreSQL needs, not what this disk needs:
@@ -103,16 +114,26 @@ class Environment:
     def template(self, size: Size = SMALL) -> str:
         """A database with the project's tables (and, for the demo, its data) to copy for each trial."""
         name = size.name if self.project.demo else "project"
-        if name not in self._templates:
-            self.server.create_database(name)
-            with self.process(PLAIN, name) as process:
-                process.call(
-                    "workbench.guest.manage:command", 300, name="migrate", verbosity=0, interactive=False
-                )
-                if self.project.demo:
-                    process.call("workbench.guest.manage:command", 300, name="seed", **self._seeding(size))
-            self._templates[name] = name
+        with self._lock:
+            if name not in self._templates:
+                self._prepare(name, size)
+                self._templates.add(name)
         return name
+
+    def _prepare(self, name: str, size: Size) -> None:
+        self.server.create_database(name)
+        try:
+            with self.process(PLAIN, name) as process:
+                process.call(COMMAND, 300, name="migrate", verbosity=0, interactive=False)
+                if self.project.demo:
+                    process.call(COMMAND, 300, name="seed", **self._seeding(size))
+                    if size.times > 1:
+                        process.call("workbench.guest.stocks:multiply", 300, times=size.times)
+        except Exception:
+            # Half made, it must not be taken for a template by a second try.
+            with contextlib.suppress(psycopg.Error, WorkbenchError):
+                self.server.drop_database(name)
+            raise
 
     def _seeding(self, size: Size) -> dict[str, Any]:
         return {
@@ -174,11 +195,18 @@ class Environment:
 
     def process(self, arm: Arm, dbname: str, port: int | None = None) -> ProjectProcess:
         """A fresh process of the project under an arm; use it as a context manager."""
-        return ProjectProcess(self.project, arm, self.shared(dbname, port), self.folder)
+        process = ProjectProcess(self.project, arm, self.shared(dbname, port), self.folder)
+        self._processes.add(process)
+        return process
+
+    def abort(self) -> None:
+        """Kill every process of the project that answers calls, so that whoever waits for one goes on."""
+        for process in list(self._processes):
+            process.kill()
 
     def web(self, arm: Arm, dbname: str, port: int | None = None, **options: Any) -> GunicornServer:
         """The project under gunicorn (gthread, 2 workers of 4 threads) and an arm; use it as a context manager."""
-        overlay = self.folder / f"overlay-web-{arm.name}.json"
+        overlay = self.folder / f"overlay-web-{arm.name}-{next(self._numbers)}.json"
         arms.write_overlay(overlay, self.project.settings, arm, self.shared(dbname, port))
         return GunicornServer(
             "workbench.guest.wsgi:application",

@@ -8,11 +8,12 @@ from workbench import arms
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment, Size
 from workbench.errors import WorkbenchError
-from workbench.records import Arm, Metric, Trial, Validity
+from workbench.records import Arm, Metric, Trial
 from workbench.run import Depth
 
 MODEL = "stocks.DailyBar"
 ROWS = {"rows-100000": 100_000, "rows-1000000": 1_000_000}
+SEEDED = 100_000
 #: Seconds that one pass may take, measured or not.
 LIMIT = 300
 MEASURE = "workbench.guest.memory:measure"
@@ -30,34 +31,32 @@ def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
 
 
 def run(environment: Environment, task: Task) -> Trial:
-    """One pass under memray, then one without in another process, for the kernel's own mark.
+    """One pass under memray; at 10⁵ rows also one without in another process, for the kernel's own mark.
 
     Control and treatment run the same line, `chunk_queryset(queryset)`: with the part off it is a plain pass.
     """
     rows = ROWS[task.part]
-    dbname = environment.template(Size(bars=rows, companies=100))
+    dbname = environment.template(Size(bars=SEEDED, companies=100, times=rows // SEEDED))
     how = "iterator" if task.arm.name == "peer" else "chunks"
     capture = environment.folder / f"{task.id}.memray"
     with environment.process(task.arm, dbname) as process:
         measured = process.call(MEASURE, LIMIT, model=MODEL, rows=rows, how=how, capture=str(capture))
     capture.unlink(missing_ok=True)
-    with environment.process(task.arm, dbname) as process:
-        checked = process.call(MEASURE, LIMIT, model=MODEL, rows=rows, how=how)
-    for result in (measured, checked):
-        if result["rows"] != rows:
-            raise WorkbenchError(
-                f"{task.id} saw {result['rows']} rows instead of {rows}",
-                "the demo's data are incomplete; run it again",
-            )
-    same = measured["checksum"] == checked["checksum"]
+    if measured["rows"] != rows:
+        raise WorkbenchError(
+            f"{task.id} saw {measured['rows']} rows instead of {rows}",
+            "the demo's data are incomplete; run it again",
+        )
     metrics = {
         "peak_memory": Metric(measured["peak_memory"], "bytes"),
         "rows": Metric(measured["rows"], "rows"),
         "checksum": Metric(measured["checksum"], "crc"),
-        "seconds": Metric(checked["seconds"], "s"),
     }
-    if checked["rss_growth"] is not None:
-        metrics["rss_growth"] = Metric(checked["rss_growth"], "bytes")
+    if rows == SEEDED:
+        with environment.process(task.arm, dbname) as process:
+            checked = process.call(MEASURE, LIMIT, model=MODEL, rows=rows, how=how)
+        if checked["rss_growth"] is not None:
+            metrics["rss_growth"] = Metric(checked["rss_growth"], "bytes")
     return Trial(
         id=task.id,
         drill=task.drill,
@@ -67,8 +66,6 @@ def run(environment: Environment, task: Task) -> Trial:
         seed=task.seed,
         part=task.part,
         metrics=metrics,
-        validity=Validity(),
-        violations={} if same else {"rows": "two passes over the same table saw different rows"},
     )
 
 
@@ -80,6 +77,7 @@ LARGE_QUERYSETS = Drill(
     blocks={"quick": 3, "default": 3, "full": 5},
     arms=arms_of,
     seconds=10.0,
+    at_once=2,  # memory does not depend on the machine's load; what does (seconds) is not measured
     parts=parts_of,
     workload={"model": MODEL, "rows": list(ROWS.values())},
     reason_elsewhere="on a project of your own this drill comes with a later version",

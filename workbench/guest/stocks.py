@@ -7,13 +7,20 @@ import time
 from typing import Any
 
 
-def universe() -> dict[str, list[Any]]:
-    """Symbols and portfolio numbers that requests may name."""
-    models = importlib.import_module("workbench.demo.stocks.models")
-    return {
-        "symbols": list(models.Company.objects.order_by("symbol").values_list("symbol", flat=True)),
-        "portfolios": list(models.Portfolio.objects.order_by("pk").values_list("pk", flat=True)),
-    }
+def multiply(times: int) -> None:
+    """Repeat every price bar under earlier dates, so that there are `times` as many."""
+    from django.db import connection
+
+    columns = "open, high, low, close, adjusted_close, volume, trades, dividend"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(date) - min(date) + 1 FROM stocks_dailybar")
+        (days,) = cursor.fetchone()
+        cursor.execute(
+            f"INSERT INTO stocks_dailybar (company_id, date, {columns}) SELECT company_id, date - n * %s, {columns} "
+            "FROM stocks_dailybar, generate_series(1, %s) n",
+            [days, times - 1],
+        )
+        cursor.execute("VACUUM ANALYZE stocks_dailybar")
 
 
 def place(order: dict[str, Any]) -> dict[str, Any]:
@@ -35,12 +42,3 @@ def place(order: dict[str, Any]) -> dict[str, Any]:
     except Exception as failure:  # noqa: BLE001 whatever leaves the operation is its outcome
         outcome, error = "failed", type(failure).__name__
     return {"outcome": outcome, "error": error, "seconds": time.perf_counter() - before}
-
-
-def backend() -> int:
-    """The back end that serves this process's connection, which is opened when there is none."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return int(cursor.fetchone()[0])
