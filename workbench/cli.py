@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.errors import WorkbenchError, was_interrupted
+from workbench.errors import INSTALL, WorkbenchError, was_interrupted
 
 #: Top-level packages of the extra `workbench`; when one is missing the extra is.
 EXTRA = frozenset({
@@ -114,11 +114,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except ModuleNotFoundError as error:
         top = (error.name or "").partition(".")[0]
-        if arguments.debug or top not in EXTRA:
-            raise  # the project's or ours, and no missing extra
+        if arguments.debug:
+            raise
+        if top not in EXTRA:
+            return _unexpected(error)
         print(
             f"workbench: the package {top} is missing: the workbench's own packages are not installed\n"
-            '  next: python -m pip install "django-stalwart[workbench]"',
+            f"  next: {INSTALL}",
             file=sys.stderr,
         )
         return 2
@@ -133,12 +135,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _interrupted()
         if arguments.debug:
             raise
-        print(
-            f"workbench: unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
-            "  next: run it again with --debug and report the traceback",
-            file=sys.stderr,
-        )
-        return UNEXPECTED
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    print(
+        f"workbench: unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
+        "  next: run it again with --debug and report the traceback",
+        file=sys.stderr,
+    )
+    return UNEXPECTED
 
 
 def _interrupted() -> int:

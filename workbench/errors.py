@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+#: The next step where a package of the extra is missing.
+INSTALL = (
+    'run `make venv` in the checkout, or there: python -m pip install -c constraints.txt -e ".[workbench]"'
+)
+
 
 class WorkbenchError(Exception):
     """Something that the user can mend; the command line prints it without a traceback.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from workbench.errors import WorkbenchError
+from workbench.servers.binaries import find_binaries
 
 #: Distributions whose versions stand in every journal.
 NAMED = (
@@ -41,8 +45,11 @@ def environment() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages on which the numbers rest; what is not installed is left out."""
-    found = {}
+    """Versions of what the numbers rest on; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    with contextlib.suppress(WorkbenchError):
+        server = find_binaries()
+        found["postgresql"] = f"{server.version} ({server.source})"
     for name in NAMED:
         try:
             found[name] = metadata.version(name)

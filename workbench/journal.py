@@ -35,12 +35,12 @@ class Journal:
     Attributes:
         lines: as written.
         sha256: of the file's bytes as read.
-        torn: a last line that was cut short by a crash was left out.
+        torn: how many lines were no JSON and were left out; a crash leaves one.
     """
 
     lines: tuple[Line, ...]
     sha256: str
-    torn: bool = False
+    torn: int = 0
 
     def of(self, cls: type[R]) -> list[R]:
         """The records of one class, in order."""
@@ -60,6 +60,16 @@ class Journal:
     @property
     def findings(self) -> list[Finding]:
         return self.of(Finding)
+
+    def times_run(self, drill: str) -> int:
+        """How many plans of the drill have trials behind them: more than one means that somebody looked and ran again."""
+        runs, fresh = 0, False
+        for line in self.lines:
+            if isinstance(line.record, Plan) and line.record.drill == drill:
+                fresh = True
+            elif isinstance(line.record, Trial) and line.record.drill == drill and fresh:
+                runs, fresh = runs + 1, False
+        return runs
 
     def trials(self, drill: str) -> list[Trial]:
         """The trials that follow the newest plan of a drill."""
@@ -110,6 +120,12 @@ class JournalWriter:
             file.flush()
             os.fsync(file.fileno())
         return line
+
+
+def plan_hash(plan: Plan) -> str:
+    """The sha256 that a plan carries: over everything in it but the hash itself, as it stands in the journal."""
+    text = json.dumps(_finite(redact({**to_json(plan), "hash": ""})), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _ends_with_newline(file: Any) -> bool:
@@ -173,7 +189,8 @@ def read(path: Path) -> Journal:
     """Read a journal file.
 
     Raises:
-        WorkbenchError: when it is missing, empty, or a line other than a torn last one does not fit the schema.
+        WorkbenchError: when it is missing, empty, or holds a JSON line that does not fit the schema. Lines that are no
+            JSON at all are left out and counted: a writer that was killed leaves one.
     """
     try:
         raw = path.read_bytes()
@@ -186,9 +203,9 @@ def read(path: Path) -> Journal:
     return Journal(lines=tuple(lines), sha256=hashlib.sha256(raw).hexdigest(), torn=torn)
 
 
-def _parse(raw: bytes, path: Path) -> tuple[list[Line], bool]:
+def _parse(raw: bytes, path: Path) -> tuple[list[Line], int]:
     lines: list[Line] = []
-    torn = False
+    torn = 0
     texts = list(_numbered(raw))
     for number, text in texts:
         try:
@@ -196,7 +213,7 @@ def _parse(raw: bytes, path: Path) -> tuple[list[Line], bool]:
         except ValueError as error:
             # Only the writer's death leaves a line that is no JSON; the next writer then ends it with a newline.
             if isinstance(error, json.JSONDecodeError):
-                torn = True
+                torn += 1
                 continue
             raise WorkbenchError(
                 f"{path}, line {number}: {error}",

@@ -21,7 +21,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from workbench.errors import WorkbenchError
+from workbench.errors import INSTALL, WorkbenchError
 from workbench.run import VARIABLE, RunFolder
 from workbench.servers.watchdog import Watchdog
 
@@ -79,7 +79,7 @@ def require_kernel() -> None:
     ):
         raise WorkbenchError(
             f"there is no Jupyter kernel for {sys.executable}: ipykernel is not installed",
-            'install it: python -m pip install "django-stalwart[workbench]"',
+            INSTALL,
         )
 
 

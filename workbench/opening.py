@@ -24,11 +24,9 @@ def load(project: str | Path | None, settings: str | None, *, depth: Depth | Non
     else:
         run = RunFolder.join()
         if wanted is not None and (wanted.root, wanted.settings) != (run.project.root, run.project.settings):
-            if named:
-                raise WorkbenchError(
-                    f"the run in {run.path} measures {run.project.name}, not {wanted.name}",
-                    f"unset {VARIABLE}, or leave the project out",
-                )
-            run = RunFolder.new(measured=wanted, depth=depth or "default", command="notebook")
+            # A journal holds one project: another one gets the newest run of its own, or a new one.
+            run = RunFolder.newest_of(wanted) or RunFolder.new(
+                measured=wanted, depth=depth or "default", command="notebook"
+            )
     # Inside one run the depth is the run's; asking for another one is allowed, and the plan says so.
     return Session(replace(run, depth=depth) if depth else run, jupyter.progress_display())

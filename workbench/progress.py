@@ -75,7 +75,8 @@ class Progress:
     def _tell(self, text: str) -> None:
         spent = time.monotonic() - (self._begun or 0.0)
         each = spent / self._done if self._done else self._expected
-        step = Step(self._drill, self._done, self._total, text, each * (self._total - self._done))
+        left = each * (self._total - self._done) or None
+        step = Step(self._drill, self._done, self._total, text, left)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(step)) + "\n")

@@ -23,12 +23,15 @@ from workbench.redaction import redact_text
 from workbench.servers.watchdog import Watchdog
 
 #: Variables that would change what is measured, or point the project at something that is not ours.
-DROPPED = ("DATABASE_URL", "PYTHONMALLOC", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
+DROPPED = ("PYTHONMALLOC", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
 
 
 def environment(project: Project, overlay: Path) -> dict[str, str]:
     """The variables under which every process of an arm runs: fixed hash seed, the overlay, the project on the path."""
     inherited = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    if "DATABASE_URL" in inherited:
+        # The settings may insist on one; the overlay replaces what they make of it, and this one leads nowhere.
+        inherited["DATABASE_URL"] = "postgres://nobody:nothing@127.0.0.1:1/replaced-by-the-workbench"
     paths = [str(project.root), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **inherited,

@@ -8,15 +8,23 @@ from typing import Any
 
 HIDDEN = "********"
 
-#: Names whose values are never written. Django's own list (API, TOKEN, KEY, SECRET, PASS, SIGNATURE, HTTP_COOKIE), and
-#: what DSNs and HTTP add to it. Matched as whole words of a name, so that `monkey` and `key_points` stay readable.
-_NAME = re.compile(
-    r"(?i)(?:^|[_\-. ])(?:api_?key|key|token|secret|secret_?key|pass|passwd|password|pgpassword|signature|cookie|authorization|dsn|credentials?)(?:$|[_\-. ])"
+#: Names whose values are never written: Django's own list (API, TOKEN, KEY, SECRET, PASS, SIGNATURE, HTTP_COOKIE), and what
+#: DSNs and HTTP add. Matched as whole words of a name, so that `monkey` and `key_points` stay readable.
+_WORDS = (
+    r"(?:api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|key|token|csrftoken|secret|pass|passwd|password|pgpassword"
+    r"|signature|cookie|sessionid|authorization|dsn|credentials?)"
 )
-_URL = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@/]+@")
+_NAME = re.compile(rf"(?i)(?:^|[_\-. ]){_WORDS}(?:$|[_\-. ])")
+#: To the last @ before the path's end: a password may hold a slash or a colon.
+_URL = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@]+@")
+_HEADER = re.compile(
+    r"(?im)(?P<head>\b(?:authorization|cookie|set-cookie|proxy-authorization)\s*:\s*)[^\r\n]+"
+)
+_LONE = r"(?:password|passwd|pgpassword|secret|token|csrftoken|sessionid|api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key)"
 _PAIR = re.compile(
-    r"(?i)\b(?P<head>(?:password|passwd|pgpassword|secret|token|api_key|authorization)\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&}]+)"
+    rf"(?i)(?P<head>(?<![a-z])(?:[a-z0-9]+[_-])*{_LONE}[\"']?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&}}\"']+)"
 )
+_OPTION = re.compile(rf"(?i)(?P<head>--(?:[a-z0-9]+-)*{_LONE}\s+)\S+")
 
 
 def redact(value: Any, name: str = "") -> Any:
@@ -39,5 +47,7 @@ def redact(value: Any, name: str = "") -> Any:
 
 def redact_text(text: str) -> str:
     """A text with passwords in URLs and `password=...` pairs replaced by asterisks."""
+    text = _HEADER.sub(lambda match: f"{match['head']}{HIDDEN}", text)
     text = _URL.sub(lambda match: f"{match['head']}{HIDDEN}@", text)
+    text = _OPTION.sub(lambda match: f"{match['head']}{HIDDEN}", text)
     return _PAIR.sub(lambda match: f"{match['head']}{HIDDEN}", text)

@@ -134,11 +134,24 @@ class RunFolder:
         named = os.environ.get(VARIABLE)
         if named:
             return cls.open(Path(named))
+        found = cls._newest_first()
+        return found[0] if found else cls.new()
+
+    @classmethod
+    def newest_of(cls, measured: Project) -> Self | None:
+        """The newest run of a project under `reports/`; None when there is none."""
+        same = (run for run in cls._newest_first() if run.project == measured)
+        return next(same, None)
+
+    @classmethod
+    def _newest_first(cls) -> list[Self]:
         for base in (Path.cwd(), *Path.cwd().parents[:2]):
-            runs = sorted((base / "reports").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+            runs = sorted(
+                (base / "reports").glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
+            )
             if runs:
-                return cls.open(runs[-1].parent)
-        return cls.new()
+                return [cls.open(path.parent) for path in runs]
+        return []
 
     def writer(self) -> JournalWriter:
         return JournalWriter(self.journal_path, self.id)

@@ -58,6 +58,8 @@ class Done:
     trials: tuple[Trial, ...]
 
     def __repr__(self) -> str:
+        if not self.trials:
+            return f"{self.drill}: not run; the reason stands in the journal"
         counted = sum(trial.counts for trial in self.trials)
         left_out = len(self.trials) - counted
         note = f", {left_out} do not count" if left_out else ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
+import shlex
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from workbench.claims import claim
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.errors import WorkbenchError
+from workbench.journal import plan_hash
 from workbench.progress import Progress, Show
 from workbench.records import Arm, Finding, Plan, Trial, Validity
 from workbench.run import RunFolder
-from workbench.schema import to_json
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Serial(Executor):
 def plan(drill: Drill, run: RunFolder, environment: Environment, blocks: int | None = None) -> Plan:
     """What the drill is going to do at the run's depth, with the hash that stands in the journal before any data."""
     parts, skipped = drill.parts(run.depth)
-    count = blocks or drill.blocks[run.depth]
+    count = drill.blocks[run.depth] if blocks is None else blocks
     made = Plan(
         drill=drill.id,
         claims=drill.claims,
@@ -56,10 +56,19 @@ def plan(drill: Drill, run: RunFolder, environment: Environment, blocks: int | N
         skipped=skipped,
         workload=drill.workload,
         rules={name: claim(name).rule for name in drill.claims},
-        command=f"workbench drill {drill.id} --pairs {count} --seed {run.seed}",
+        command=command_of(drill, run, count),
     )
-    text = json.dumps(to_json(made), sort_keys=True, default=str)
-    return replace(made, hash=hashlib.sha256(text.encode()).hexdigest())
+    return replace(made, hash=plan_hash(made))
+
+
+def command_of(drill: Drill, run: RunFolder, pairs: int) -> str:
+    """What a reader types to repeat the drill: project, depth, sample and seed."""
+    words = ["workbench", "drill", drill.id, "--pairs", str(pairs), "--seed", str(run.seed)]
+    if run.depth != "default":
+        words.append(f"--{run.depth}")
+    if not run.project.demo:
+        words += ["--project", run.project.root.name, "--settings", run.project.settings]
+    return shlex.join(words)
 
 
 def seed_of(run_seed: int, drill: str, part: str, block: int) -> int:
@@ -77,7 +86,9 @@ def tasks(made: Plan, run: RunFolder) -> list[tuple[str, Task]]:
             order: list[Arm] = list(made.arms)
             random.Random(seed).shuffle(order)
             for position, arm in enumerate(order):
-                name = ".".join(filter(None, (made.drill, part, f"{block + 1}", arm.name)))
+                # In the A/A pass both arms have the same name.
+                twice = f"{position}" if len({one.name for one in order}) < len(order) else ""
+                name = ".".join(filter(None, (made.drill, part, f"{block + 1}", arm.name, twice)))
                 text = f"{part + ', ' if part else ''}block {block + 1} of {made.blocks}, {arm.label}"
                 found.append(
                     (
@@ -119,6 +130,9 @@ def run_drill(
     # A project that does not start is told at once, and not as a trial that failed.
     environment.facts  # noqa: B018 read for its error
     made = plan(drill, run, environment, blocks)
+    if not made.blocks:
+        run.append(Finding(drill.id, "not-run", f"not at the depth {run.depth}; --full runs it"))
+        return []
     run.append(made)
     todo = tasks(made, run)
     progress = Progress(drill.id, len(todo), drill.seconds, run.progress_path, show)

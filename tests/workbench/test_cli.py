@@ -50,7 +50,7 @@ def test_an_empty_run_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_an_unknown_claim_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped id costs one sentence that names the nearest."""
     run = RunFolder.new(tmp_path / "r")
-    assert cli.main(["judge", str(run.journal_path), "--claim", "DB-11"]) == 2
+    assert cli.main(["judge", str(run.journal_path), "--claim", "DB-11"]) == 3
     assert "DB-1" in capsys.readouterr().err
 
 

@@ -12,6 +12,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.journal import JournalWriter, read
 from workbench.records import Arm, End, Finding, Metric, Plan, Run, Trial
+from workbench.redaction import redact_text
 
 ARM = Arm("control", "Stalwart off")
 
@@ -67,7 +68,7 @@ def test_a_torn_last_line_is_left_out_and_the_next_writer_goes_on(tmp_path: Path
     JournalWriter(path, "r1").append(Finding("a", "b", "c"))
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: len(whole) // 2])
-    assert read(path).torn
+    assert read(path).torn == 1
     JournalWriter(path, "r2").append(End("complete", 1.0))
     journal = read(path)
     assert [line.kind for line in journal.lines] == ["finding", "end"]
@@ -122,6 +123,29 @@ def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:
     assert "hunter2" not in text
     assert "banana" in text
     assert "127.0.0.1/db" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Authorization: Bearer hunter2", "Authorization"),
+        ("client_secret=hunter2", "client_secret"),
+        ("SECRET_KEY='hunter2'", "SECRET_KEY"),
+        ("DJANGO_SECRET_KEY=hunter2 DEBUG=1", "DEBUG=1"),
+        ("Cookie: a=hunter2; b=hunter2", "Cookie"),
+        ("sessionid=hunter2; csrftoken=hunter2", "sessionid"),
+        ("curl --api-key hunter2 -v", "-v"),
+        ("postgres://u:hun/ter2hunter2@h/db", "@h/db"),
+        ('{"password": "hunter2"}', "password"),
+        ("password authentication failed for user", "authentication failed for user"),
+        ("the token bucket is empty", "bucket is empty"),
+    ],
+)
+def test_secrets_in_text_are_found(text: str, kept: str) -> None:
+    """Each common way to write a secret in a line is redacted, and the words around it stay."""
+    redacted = redact_text(text)
+    assert "hunter2" not in redacted
+    assert kept in redacted
 
 
 def test_numbers_without_a_json_word_become_null(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workbench import drills, project, trial
+from workbench import cli, drills, project, trial
 from workbench.claims import claim
 from workbench.drills import connection_loss, workload
 from workbench.drills.base import Drill, Task
@@ -37,7 +37,13 @@ def run(tmp_path: Path) -> RunFolder:
 def instant(run_one: Callable[[Environment, Task], Trial]) -> Drill:
     """A drill whose trials take no time, on the claim NET-1."""
     return Drill(
-        "bandwidth", ("NET-1",), "title", run_one, {"quick": 3}, lambda environment, depth: ARMS, 0.1
+        "bandwidth",
+        ("NET-1",),
+        "title",
+        run_one,
+        {"quick": 3, "default": 3, "full": 3},
+        lambda environment, depth: ARMS,
+        0.1,
     )
 
 
@@ -58,6 +64,28 @@ def test_the_plan_comes_first_with_its_hash(run: RunFolder, environment: Environ
     again = trial.plan(instant(done), run, environment)
     assert again.hash == plan.hash
     assert trial.plan(instant(done), replace(run, seed=4), environment).hash != plan.hash
+
+
+def test_the_command_repeats_the_plan(run: RunFolder, environment: Environment, tmp_path: Path) -> None:
+    """What the page says to type names the sample, the seed, the depth and the project."""
+    words = trial.plan(instant(done), run, environment).command.split()
+    assert words == ["workbench", "drill", "bandwidth", "--pairs", "3", "--seed", "3", "--quick"]
+    arguments = cli.parser().parse_args(words[1:])
+    assert (arguments.id, arguments.pairs, arguments.seed, arguments.depth) == ("bandwidth", 3, 3, "quick")
+    elsewhere = replace(run, depth="default", project=Project("shop", tmp_path / "shop", "shop.settings"))
+    assert trial.plan(instant(done), elsewhere, environment).command.endswith(
+        "--project shop --settings shop.settings"
+    )
+
+
+def test_the_noise_floor_has_two_equal_arms(run: RunFolder, environment: Environment) -> None:
+    """At full depth both arms of the A/A pass are the control arm, under ids of their own; else it is not run."""
+    full = replace(run, depth="full")
+    tasks = [task for _, task in trial.tasks(trial.plan(drills.find("noise-floor"), full, environment), full)]
+    assert {task.arm.name for task in tasks} == {"control"}
+    assert len({task.id for task in tasks}) == len(tasks) == 16
+    assert trial.run_drill(drills.find("noise-floor"), run, environment) == []
+    assert run.journal().of(Finding)[-1].subject == "noise-floor"
 
 
 def test_arms_are_paired_and_their_order_is_random(run: RunFolder, environment: Environment) -> None:

@@ -75,6 +75,7 @@ class Payloads:
         fewer, more: as in `Reduction`.
         upper: the published range's end; an interval above it is "exceeded".
         least_payloads: fewer are inconclusive.
+        same: prefix of metrics that must be equal in both arms, one for each payload ("body:"); a difference refutes.
     """
 
     prefix: str
@@ -83,6 +84,7 @@ class Payloads:
     more: str
     upper: float | None = None
     least_payloads: int = 6
+    same: str = ""
 
 
 @dataclass(frozen=True)

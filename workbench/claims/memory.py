@@ -16,7 +16,7 @@ def _rows(count: int) -> PartRule:
             "less peak memory",
             "more peak memory",
             least_pairs=_LEAST_PAIRS,
-            same=("rows",),
+            same=("rows", "checksum"),
             check="rss_growth",
         ),
         name=f"rows-{count}",

@@ -16,7 +16,7 @@ NETWORK = (
         peer="GZipMiddleware",
         rule='interval low ≥ .60; above .80 is "exceeded"; bootstrap over payloads, at least 6, fewer is inconclusive',
         drill="bandwidth",
-        design=single(Payloads("bytes:", 0.60, "fewer bytes", "more bytes", upper=0.80)),
+        design=single(Payloads("bytes:", 0.60, "fewer bytes", "more bytes", upper=0.80, same="body:")),
     ),
     Claim(
         id="NET-2",

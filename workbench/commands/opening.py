@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -17,7 +18,9 @@ from workbench.run import SEED, RunFolder
 def new_run(arguments: argparse.Namespace) -> RunFolder:
     found = project.find(arguments.project, arguments.settings)
     seed = SEED if arguments.seed is None else arguments.seed
-    command = shlex.join(["workbench", *sys.argv[1:]])
+    # The journal gets shared: of a path only its last name is told.
+    words = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
+    command = shlex.join(["workbench", *words])
     return RunFolder.new(
         getattr(arguments, "out", None), measured=found, depth=arguments.depth, seed=seed, command=command
     )

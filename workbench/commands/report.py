@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from workbench import drills, notebooks
 from workbench import judge as judging
 from workbench import report as pages
-from workbench.commands.opening import new_run, shortest
+from workbench.commands.opening import new_run, shortest, terminable
 from workbench.commands.progress_line import ProgressLine
 from workbench.errors import WorkbenchError
 from workbench.progress import duration
 from workbench.records import End, Finding
+from workbench.run import RunFolder
 from workbench.servers import binaries
 
 #: Notebooks that mean something on a project without the demo's models.
@@ -22,10 +24,15 @@ ANY_PROJECT = ("00_start_here", "03_compression", "09_scorecard")
 
 def run(arguments: argparse.Namespace) -> int:
     """Run every notebook, judge, and write the page; the last printed line is its path."""
-    folder = new_run(arguments)
     notebooks.require_kernel()
     binaries.find_binaries()
     sources = sorted(notebooks.folder().glob("[0-9]*.ipynb"))
+    folder = new_run(arguments)
+    with terminable():
+        return _measure(folder, sources)
+
+
+def _measure(folder: RunFolder, sources: list[Path]) -> int:
     if not folder.project.demo:
         sources = [source for source in sources if source.stem in ANY_PROJECT]
         for one in drills.DRILLS.values():
@@ -43,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         for number, source in enumerate(sources):
             line.next(number, source.stem)
             runner.execute(source)
-    except notebooks.Interrupted:
+    except (notebooks.Interrupted, KeyboardInterrupt):
         folder.append(End("interrupted", time.monotonic() - begun))
         print(f"\nwhat was measured so far: workbench judge {shortest(folder.journal_path)}", file=sys.stderr)
         raise KeyboardInterrupt from None

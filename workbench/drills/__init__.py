@@ -8,11 +8,12 @@ from workbench.drills.bandwidth import BANDWIDTH
 from workbench.drills.base import Drill
 from workbench.drills.connection_loss import CONNECTION_LOSS
 from workbench.drills.large_querysets import LARGE_QUERYSETS
+from workbench.drills.noise_floor import NOISE_FLOOR
 from workbench.drills.transient_errors import TRANSIENT_ERRORS
 from workbench.errors import WorkbenchError
 
 DRILLS: dict[str, Drill] = {
-    drill.id: drill for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH)
+    drill.id: drill for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH, NOISE_FLOOR)
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+import zlib
 from pathlib import Path
 
 import workbench.demo.stocks
@@ -15,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.records import Arm, Evidence, Metric, Trial, Validity
 from workbench.run import Depth
 from workbench.servers.proxy import Proxy
+from workbench.traffic.outcome import decode
 
 #: What today's browsers send; no brotli, which the library treats as an extra.
 ACCEPT = "gzip, deflate, zstd"
@@ -42,18 +44,22 @@ def run(environment: Environment, task: Task) -> Trial:
         Proxy((web.host, web.port), name="http", seed=task.seed) as proxy,
     ):
         for path in paths:
-            counted, status = _measure(proxy, path)
-            if status >= 400:
+            counted, status, body = _measure(proxy, path)
+            if status != 200:
                 skipped.append(f"{path} answered {status}")
                 continue
             metrics[f"bytes:GET {path}"] = Metric(counted, "bytes")
+            if environment.project.demo:
+                # Its bodies are the same every time, so that a difference between the arms is a changed meaning.
+                metrics[f"body:GET {path}"] = Metric(zlib.crc32(body), "crc")
     if not metrics:
         raise WorkbenchError(
             f"{environment.project.name}: no URL without arguments answered a GET ({'; '.join(skipped[:3])})",
             "give the project an endpoint that answers without login, or measure the demo",
         )
-    metrics["bytes"] = Metric(sum(metric.value for metric in metrics.values()), "bytes")
-    seen = len(metrics) - 1
+    counts = [metric.value for name, metric in metrics.items() if name.startswith("bytes:")]
+    metrics["bytes"] = Metric(sum(counts), "bytes")
+    seen = len(counts)
     return Trial(
         id=task.id,
         drill=task.drill,
@@ -86,7 +92,8 @@ def _endpoints(environment: Environment) -> tuple[Size, list[str]]:
     return Size(0), paths
 
 
-def _measure(proxy: Proxy, path: str) -> tuple[int, int]:
+def _measure(proxy: Proxy, path: str) -> tuple[int, int, bytes]:
+    """Bytes on the wire, the status, and the body as the client understands it."""
     before = proxy.counts()
     connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=60)
     try:
@@ -94,14 +101,14 @@ def _measure(proxy: Proxy, path: str) -> tuple[int, int]:
             "GET", path, headers={"Accept-Encoding": ACCEPT, "Accept": "*/*", "Connection": "close"}
         )
         response = connection.getresponse()
-        response.read()
+        body = decode(response.read(), response.getheader("Content-Encoding") or "")
     finally:
         connection.close()
     # The last bytes are counted when the proxy has seen the connection's end, a moment after the client read them.
     deadline = time.monotonic() + 5
     while (after := proxy.counts()).open and time.monotonic() < deadline:
         time.sleep(0.005)
-    return after.bytes_up + after.bytes_down - before.bytes_up - before.bytes_down, response.status
+    return after.bytes_up + after.bytes_down - before.bytes_up - before.bytes_down, response.status, body
 
 
 BANDWIDTH = Drill(

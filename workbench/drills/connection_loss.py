@@ -7,10 +7,13 @@ within 5 s of its intended time.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import psycopg
 
 from workbench import arms
 from workbench.drills import books, peers
@@ -99,16 +102,19 @@ def run(environment: Environment, task: Task) -> Trial:
         ):
             target = Target(server, dbname, proxy)
             bites = [_strike(task, target, load.started_at, outage) for outage in outages]
+            pids = {os.getpid(), server.pid, proxy.pid, web.pid, load.pid}
             replies = load.wait()
             lateness = load.lateness_p99
+            healed = _answers(server, dbname, proxy)
         told = {reply.id: reply.outcome for reply in replies if reply.kind == "order"}
         violations = books.check(server, dbname, told)
     evidence = tuple(_with_failures(one, replies) for one in bites)
     outcomes = _outcomes(replies)
     validity = Validity(
         manipulated=all(one.seen > 0 for one in evidence),
-        healed=all("ready_after" in one.detail for one in evidence if one.fault == "server-killed"),
+        healed=healed,
         load_met=lateness is not None and lateness <= LATE,
+        isolated=len(pids) == 5,
         lateness_p99=lateness,
     )
     return Trial(
@@ -127,6 +133,24 @@ def run(environment: Environment, task: Task) -> Trial:
         exclusions=validity.codes,
         violations=violations,
     )
+
+
+def _answers(server: PostgresServer, dbname: str, proxy: Proxy) -> bool:
+    """Whether a query goes through the proxy to the server and back: after the last fault all must be as before."""
+    entry = server.django_database(dbname, port=proxy.port)
+    try:
+        with psycopg.connect(
+            host=proxy.host,
+            port=proxy.port,
+            dbname=dbname,
+            user=entry["USER"],
+            password=entry["PASSWORD"],
+            sslmode="disable",
+            connect_timeout=5,
+        ) as connection:
+            return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.Error:
+        return False
 
 
 def _universe(server: PostgresServer, dbname: str) -> Universe:

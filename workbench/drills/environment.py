@@ -28,7 +28,6 @@ from workbench.servers.web import GunicornServer
 #: The arm under which data are prepared and facts are read: the project as it is.
 PLAIN = Arm("absent", "the project itself")
 COMMAND = "workbench.guest.manage:command"
-COMMAND = "workbench.guest.manage:command"
 COMPRESSION = "stalwart.compression.CompressionMiddleware"
 
 
@@ -107,7 +106,9 @@ class Environment:
     def facts(self) -> dict[str, Any]:
         """What the project's settings say, read once (names only, no values that may be secret)."""
         if self._facts is None:
-            with ProjectProcess(self.project, PLAIN, {}, self.folder) as process:
+            # Already here in our own database: an app that queries at start must not reach the project's.
+            entry = {"DATABASES.*": self.server.django_database("postgres")}
+            with ProjectProcess(self.project, PLAIN, entry, self.folder) as process:
                 self._facts = process.call("workbench.guest.probe:facts")
         return self._facts
 
@@ -169,16 +170,8 @@ class Environment:
             if self._quotes is not None:
                 settings["QUOTES_URL"] = self._quotes.url
             return settings
+        settings["DATABASES.*"] = entry
         facts = self.facts
-        aliases = list(facts["engines"]) or ["default"]
-        settings["DATABASES"] = {
-            alias: {
-                **entry,
-                "CONN_MAX_AGE": facts["conn_max_age"].get(alias, 0),
-                "CONN_HEALTH_CHECKS": facts["conn_health_checks"].get(alias, False),
-            }
-            for alias in aliases
-        }
         # The library is put in for all arms alike; only its switches differ between them.
         if "stalwart" not in facts["installed_apps"]:
             settings["INSTALLED_APPS"] = ["stalwart", *facts["installed_apps"]]

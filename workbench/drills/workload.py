@@ -24,7 +24,7 @@ class Universe:
 
 
 def mixed(universe: Universe, duration: float, seed: int) -> list[Request]:
-    """Requests for `duration` seconds: a quarter orders, the rest list, detail, history, portfolio and watch list pages.
+    """Requests for `duration` seconds: a quarter orders, the rest list, detail, history and portfolio pages.
 
     Both arms of a block get the same requests at the same times, down to the orders' ids.
     """
@@ -38,8 +38,7 @@ def mixed(universe: Universe, duration: float, seed: int) -> list[Request]:
 def _one(universe: Universe, chance: random.Random, name: str, at: float) -> Request:
     symbol, portfolio = chance.choice(universe.symbols), chance.choice(universe.portfolios)
     if chance.random() < ORDER_SHARE:
-        # Small quantities of both sides: a portfolio can run out of shares, which is a definite, correct 409; buying
-        # keeps the share of those small.
+        # Small purchases only: a portfolio never runs out of cash or shares, whose refusal (409) would count as a failure.
         order = {
             "id": name,
             "portfolio": portfolio,

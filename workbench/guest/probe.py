@@ -12,18 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 def facts() -> dict[str, Any]:
     """Names and lists only: values that may be secret stay here."""
-    databases = getattr(settings, "DATABASES", {})
-    return {
-        "middleware": list(settings.MIDDLEWARE),
-        "installed_apps": list(settings.INSTALLED_APPS),
-        "engines": {alias: entry.get("ENGINE", "") for alias, entry in databases.items()},
-        "conn_max_age": {alias: entry.get("CONN_MAX_AGE", 0) for alias, entry in databases.items()},
-        "conn_health_checks": {
-            alias: entry.get("CONN_HEALTH_CHECKS", False) for alias, entry in databases.items()
-        },
-        "wsgi": getattr(settings, "WSGI_APPLICATION", None),
-        "debug": bool(settings.DEBUG),
-    }
+    return {"middleware": list(settings.MIDDLEWARE), "installed_apps": list(settings.INSTALLED_APPS)}
 
 
 def plain_paths() -> list[str]:

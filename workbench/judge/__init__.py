@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from workbench.judge.noise import NoiseFloor, noise_floor
 from workbench.judge.summary import exit_code, strongest
 from workbench.judge.table import lines
 from workbench.judge.verdicts import contrast, judge, judge_claim
 
-__all__ = ["contrast", "exit_code", "judge", "judge_claim", "lines", "strongest"]
+__all__ = ["NoiseFloor", "contrast", "exit_code", "judge", "judge_claim", "lines", "noise_floor", "strongest"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from workbench.judge.reductions import judge_reduction
 from workbench.judge.samples import Sample, counts, number, payloads
 from workbench.judge.samplesize import trials_for_share, trials_for_t
 from workbench.judge.wording import amount, change, claimed, percent, plural, span
-from workbench.records import ArmName
+from workbench.records import ArmName, Trial
 
 
 def judge_rule(rule: Rule, sample: Sample, arm: ArmName = "treatment") -> Judged:
@@ -112,6 +113,15 @@ def _payloads(rule: Payloads, sample: Sample, arm: ArmName) -> Judged:
         base, outcome=outcome, code="exceeded" if exceeded else code, reason=reason,
         estimate=estimate, low=low, high=high,
     )  # fmt: skip
+    changed = _changed(rule, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    if changed:
+        return replace(
+            judged,
+            outcome="refuted",
+            code="invariant-violated",
+            reason=f"The {arm} arm answered {changed[0]} with another body than the control arm "
+            f"({plural(len(changed), 'payload')} in all): fewer bytes with another meaning save nothing. {judged.reason}",
+        )
     if len(names) < rule.least_payloads:
         return replace(
             judged,
@@ -120,6 +130,14 @@ def _payloads(rule: Payloads, sample: Sample, arm: ArmName) -> Judged:
             reason=f"{judged.reason} The rule asks for at least {rule.least_payloads} payloads.",
         )
     return judged
+
+
+def _changed(rule: Payloads, control: Sequence[Trial], treatment: Sequence[Trial]) -> list[str]:
+    """Payloads whose body differs between the arms, where bodies were compared."""
+    if not rule.same:
+        return []
+    before, after = payloads(control, rule.same), payloads(treatment, rule.same)
+    return [name for name, value in before.items() if after.get(name, value) != value]
 
 
 def _limit(rule: Limit, sample: Sample, arm: ArmName) -> Judged:

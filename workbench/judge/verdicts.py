@@ -16,6 +16,9 @@ inconclusive
                                      less than the rule asks for
     fault-kinds-missing              not every kind of fault that the claim names is injected yet
     rule-changed                     the rule is not the one that the plan was written with
+    plan-changed                     the plan does not fit its hash
+    plan-incomplete                  fewer trials were run than planned: stopping early is a choice made with the data in sight
+    rerun                            the drill was run again in the same journal: the second look was not planned
     indeterminate-decides            requests of unknown outcome would decide
     methods-disagree                 only one of the two methods supports it
     rail-open                        a guard rail is undecided
@@ -38,7 +41,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from workbench.claims import CLAIMS, Claim, Limit, Never, PartRule, Proportion
-from workbench.journal import Journal
+from workbench.journal import Journal, plan_hash
 from workbench.judge.judged import Judged
 from workbench.judge.rules import judge_rule
 from workbench.judge.samples import sample
@@ -54,7 +57,8 @@ def judge(journal: Journal) -> list[Verdict]:
     for claim in CLAIMS:
         plan = plan_of(claim, journal.plans)
         trials = journal.trials(plan.drill) if plan else []
-        verdicts.append(judge_claim(claim, plan, trials, journal.findings))
+        times = journal.times_run(plan.drill) if plan else 0
+        verdicts.append(judge_claim(claim, plan, trials, journal.findings, times))
     return verdicts
 
 
@@ -66,7 +70,11 @@ def plan_of(claim: Claim, plans: Sequence[Plan]) -> Plan | None:
 
 
 def judge_claim(
-    claim: Claim, plan: Plan | None, trials: Sequence[Trial], findings: Sequence[Finding] = ()
+    claim: Claim,
+    plan: Plan | None,
+    trials: Sequence[Trial],
+    findings: Sequence[Finding] = (),
+    times_run: int = 1,
 ) -> Verdict:
     """The verdict on one claim.
 
@@ -75,8 +83,9 @@ def judge_claim(
         plan: of the drill that decides it; None when the run had none.
         trials: of that drill.
         findings: those of code "not-run" give the reason why a claim was not run.
+        times_run: how often the journal holds the drill; only one look is planned.
     """
-    return _judge(claim, plan, trials, findings, "treatment")
+    return _judge(claim, plan, trials, findings, "treatment", times_run)
 
 
 def contrast(
@@ -89,7 +98,12 @@ def contrast(
 
 
 def _judge(
-    claim: Claim, plan: Plan | None, trials: Sequence[Trial], findings: Sequence[Finding], arm: ArmName
+    claim: Claim,
+    plan: Plan | None,
+    trials: Sequence[Trial],
+    findings: Sequence[Finding],
+    arm: ArmName,
+    times_run: int = 1,
 ) -> Verdict:
     absent = _not_run(claim, plan, trials, findings)
     if absent is not None or plan is None:
@@ -116,6 +130,7 @@ def _judge(
             "rule-changed",
             f"The plan was written with another rule ({written}), so this cannot support the claim.",
         )
+    judged = _as_planned(judged, plan, trials, times_run)
     judged = _violations(judged, trials, arm)
     return Verdict(
         claim=claim.id,
@@ -130,6 +145,28 @@ def _judge(
         needed=judged.needed,
         parts=_records(parts),
     )
+
+
+def _as_planned(judged: Judged, plan: Plan, trials: Sequence[Trial], times_run: int) -> Judged:
+    """Only what was planned before the data can support a claim."""
+    if plan.hash and plan.hash != plan_hash(plan):
+        judged = judged.hold_back(
+            "plan-changed",
+            "The plan in the journal does not fit its hash: it was changed after it was written.",
+        )
+    planned, held = plan.blocks * len(plan.arms) * len(plan.parts), len(trials)
+    if held < planned:
+        judged = judged.hold_back(
+            "plan-incomplete",
+            f"Only {held} of the {planned} planned trials were run, so this cannot support the claim.",
+        )
+    if times_run > 1:
+        judged = judged.hold_back(
+            "rerun",
+            f"The drill was run {times_run} times in this journal, and only one look was planned; "
+            "a new run folder gives a fresh sample.",
+        )
+    return judged
 
 
 def _not_run(

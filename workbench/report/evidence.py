@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.charts.trials import fault_words, series
+from workbench.charts.trials import fault_words
 from workbench.records import Trial
 from workbench.report.tables import Cell, Table
 
@@ -45,17 +45,6 @@ def _failed(trial: Trial, kind: str) -> int | None:
     recovered = trial.metrics.get(f"recovered:{kind}")
     if recovered is not None and recovered.exposure is not None and recovered.events is not None:
         return recovered.exposure - recovered.events
-    good, offered = series(trial, "good"), series(trial, "offered")
-    if good is None or offered is None or len(good.values) != len(offered.values):
-        return None
-    starts = sorted(phase.start for phase in trial.phases if phase.fault)
-    total = 0.0
-    for phase in trial.phases:
-        if phase.fault != kind:
-            continue
-        until = min([start for start in starts if start > phase.start], default=float("inf"))
-        for i, (share, rate) in enumerate(zip(good.values, offered.values, strict=True)):
-            at = good.start + (i + 0.5) * good.step
-            if share is not None and rate is not None and phase.start <= at < until:
-                total += (1 - share) * rate * good.step
-    return round(total)
+    told = [one.detail.get("failed") for one in trial.evidence if one.fault == kind]
+    counted = [one for one in told if isinstance(one, int)]
+    return sum(counted) if counted and len(counted) == len(told) else None

@@ -121,8 +121,17 @@ def _compared(claim: Claim, plan: Plan | None) -> str:
         return _sentence(f"off: {claim.control}; peer: {claim.peer}")
     words = {"control": "off", "treatment": "on"}
     told = "; ".join(f"{words.get(arm.name, arm.name)}: {arm_label(plan, arm.name)}" for arm in plan.arms)
-    extra = f" Switched on beyond the defaults: {', '.join(claim.opt_ins)}." if claim.opt_ins else ""
-    return _sentence(told) + extra
+    return _sentence(told) + _opted_in(claim, plan)
+
+
+def _opted_in(claim: Claim, plan: Plan) -> str:
+    """What the treatment arm really had on beyond the defaults, and what the claim allows and this version lacks."""
+    treatment = next((arm for arm in plan.arms if arm.name == "treatment"), None)
+    on = [name for name in treatment.settings if not name.endswith("ENABLED")] if treatment else []
+    told = f" Switched on beyond the defaults: {', '.join(on)}." if on else ""
+    if claim.opt_ins and not on:
+        told += f" The claim allows opt-ins that this version does not have: {', '.join(claim.opt_ins)}."
+    return told
 
 
 def _parts(claim: Claim, verdict: Verdict) -> Table | None:

@@ -9,6 +9,7 @@ from typing import Any
 from workbench.charts.numbers import seconds
 from workbench.claims import PROMISES
 from workbench.journal import Journal
+from workbench.judge import noise_floor
 from workbench.records import End
 from workbench.report.tables import Table, limited
 from workbench.report.threats import unhealed
@@ -65,13 +66,32 @@ def warnings(journal: Journal) -> list[Notice]:
             Notice("The run failed." if end.status == "failed" else "The run was interrupted.", text)
         )
     found += [Notice("Not healed.", text) for text in unhealed(journal)[:20]]
+    floor = noise_floor(journal)
+    if floor is not None:
+        told = (
+            f"Two arms that are the same differed by {floor.estimate:+.1%} in failed requests "
+            f"(99.5 % interval {floor.low:+.1%} to {floor.high:+.1%}, {floor.pairs} pairs)."
+        )
+        found.append(
+            Notice("Noise floor.", told)
+            if floor.sound
+            else Notice(
+                "This run is unsound.",
+                f"{told} The interval excludes no difference: something favours one side.",
+            )
+        )
     found += [
         Notice("This run is unsound." if one.code == "unsound" else "Warning.", one.text)
         for one in journal.findings
         if one.code in ("unsound", "warning")
     ][:20]
     if journal.torn:
-        found.append(Notice("Torn line.", "A crash cut the journal's last line short; it was left out."))
+        found.append(
+            Notice(
+                "Unreadable lines.",
+                f"{journal.torn} of the journal's lines could not be read and were left out; a crash leaves one.",
+            )
+        )
     return found
 
 

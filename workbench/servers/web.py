@@ -17,7 +17,7 @@ from types import TracebackType
 
 import psutil
 
-from workbench.errors import WorkbenchError
+from workbench.errors import INSTALL, WorkbenchError
 from workbench.servers.ports import LOOPBACK, free_port, is_free
 from workbench.servers.watchdog import Watchdog
 from workbench.servers.watchdog_process import Guarded, is_dead, wait_dead
@@ -289,7 +289,7 @@ def _require_gunicorn(platform: str) -> None:
     if importlib.util.find_spec("gunicorn") is None:
         raise WorkbenchError(
             f"gunicorn is not installed for {sys.executable}",
-            'install the workbench with its web server: python -m pip install "django-stalwart[workbench]"',
+            INSTALL,
         )
 
 

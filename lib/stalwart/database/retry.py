@@ -90,7 +90,7 @@ def database_retry(
     types, classes = _split(on)
     plan = RetryPlan(
         max_retries=max_retries,
-        backoff=Backoff(base=delay, multiplier=backoff, cap=max(max_delay, 0.0)),
+        backoff=Backoff(base=delay, multiplier=backoff, cap=max_delay),
         aliases=None if using is None else ((using,) if isinstance(using, str) else tuple(using)),
         on_types=types,
         on_classes=classes,

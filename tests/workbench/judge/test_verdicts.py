@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workbench.claims import CLAIMS, Claim
-from workbench.journal import JournalWriter, read
+from workbench.journal import JournalWriter, plan_hash, read
 from workbench.judge import contrast, exit_code, judge, judge_claim, strongest
 from workbench.judge.summary import more_needed
 from workbench.records import Finding, Metric, Run, Trial, Validity, Verdict
@@ -513,13 +513,53 @@ def test_a_journal_written_and_read_back_gives_the_same_verdicts(make, tmp_path:
 
 
 def test_a_drill_that_was_run_again_is_judged_by_its_newest_plan(make, tmp_path: Path) -> None:
-    """Trials before the newest plan of a drill do not count."""
+    """Trials before the newest plan do not count, and a second look cannot support: it was not planned."""
     writer = JournalWriter(tmp_path / "journal.jsonl", "synthetic")
     for on in ([180] * 8, ON):
         writer.append(make.plan("DB-1"))
         for trial in make.loss(OFF, on):
             writer.append(trial)
-    assert {one.claim: one.outcome for one in judge(read(writer.path))}["DB-1"] == "supported"
+    found = next(one for one in judge(read(writer.path)) if one.claim == "DB-1")
+    assert (found.outcome, found.code) == ("inconclusive", "rerun")
+    assert found.low is not None
+    assert found.low > 0.95
+    assert "run 2 times" in found.reason
+
+
+def test_a_run_that_was_cut_short_cannot_support(make) -> None:
+    """Eight good pairs of twelve planned ones are a choice made with the data in sight."""
+    found = judge_claim(make.claims["DB-1"], make.plan("DB-1", blocks=12), make.loss(OFF, ON))
+    assert (found.outcome, found.code) == ("inconclusive", "plan-incomplete")
+    assert "16 of the 24 planned trials" in found.reason
+
+
+def test_a_plan_that_was_changed_cannot_support(make) -> None:
+    """The hash in the plan covers the plan: other arms, other faults or another sample show."""
+    plan = make.plan("DB-1")
+    plan = dataclasses.replace(plan, hash=plan_hash(plan))
+    assert judge_claim(make.claims["DB-1"], plan, make.loss(OFF, ON)).outcome == "supported"
+    changed = dataclasses.replace(plan, faults=())
+    changed = dataclasses.replace(changed, workload={"rate": 1})
+    found = judge_claim(make.claims["DB-1"], changed, make.loss(OFF, ON))
+    assert (found.outcome, found.code) == ("inconclusive", "plan-changed")
+
+
+def test_a_body_that_changed_refutes_what_it_saved(make) -> None:
+    """Fewer bytes with another meaning save nothing: one endpoint that answers differently refutes."""
+    names = [f"GET /{n}/" for n in range(8)]
+
+    def trial(arm: str, factor: float, odd: int) -> Trial:
+        metrics = {f"bytes:{name}": Metric(1000 * factor + n, "bytes") for n, name in enumerate(names)}
+        metrics |= {f"body:{name}": Metric(7 + (odd if n == 3 else 0), "crc") for n, name in enumerate(names)}
+        return make.trial("bandwidth", 0, arm, metrics)
+
+    plan = make.plan("NET-1")
+    same = [trial("control", 1, 0), trial("treatment", 0.2, 0)]
+    assert judge_claim(make.claims["NET-1"], plan, same).outcome == "supported"
+    other = [trial("control", 1, 0), trial("treatment", 0.2, 1)]
+    found = judge_claim(make.claims["NET-1"], plan, other)
+    assert (found.outcome, found.code) == ("refuted", "invariant-violated")
+    assert "GET /3/" in found.reason
 
 
 def test_a_decided_verdict_cannot_be_built_without_its_interval() -> None:

@@ -223,6 +223,7 @@ def large_querysets(blocks: int = 3, *, skip_million: bool = False) -> list[Reco
                             "peak_memory": Metric(round(peak), "bytes"),
                             "rss_growth": Metric(round(peak * 1.1), "bytes"),
                             "rows": Metric(rows, "rows"),
+                            "checksum": Metric(7, "crc"),
                             "seconds": Metric(round(rows / 90_000, 2), "s"),
                         },
                         took=12.0,
