@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -102,6 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign must not cost the result
     arguments = parser().parse_args(argv)
     try:
         return _run(arguments)
@@ -115,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         top = (error.name or "").partition(".")[0]
         if arguments.debug:
-            raise
+            traceback.print_exc()
         if top not in EXTRA:
             return _unexpected(error)
         print(
@@ -130,15 +136,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`); the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 the last line of defence: told in one sentence
         if was_interrupted(error):
             return _interrupted()
         if arguments.debug:
-            raise
+            traceback.print_exc()
         return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        print(
+            "workbench: the disk is full\n  next: free some space, or set TMPDIR and --out to another disk",
+            file=sys.stderr,
+        )
+        return 2
     print(
         f"workbench: unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
         "  next: run it again with --debug and report the traceback",
@@ -148,6 +160,8 @@ def _unexpected(error: Exception) -> int:
 
 
 def _interrupted() -> int:
+    # What is left to do is ending: a second Ctrl-C must not stop that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("workbench: interrupted; everything that was started is ended", file=sys.stderr)
     return INTERRUPTED
 

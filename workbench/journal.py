@@ -159,7 +159,10 @@ def decode(text: str) -> Line:
     Raises:
         ValueError: when it is no JSON object, of a newer schema, or does not fit the schema; the message says what.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply to be a journal line") from error
     if not isinstance(data, dict):
         raise ValueError(f"a journal line is a JSON object, not {type(data).__name__}")  # noqa: TRY004 one error kind
     if data.get("schema") != SCHEMA:
@@ -227,6 +230,6 @@ def _parse(raw: bytes, path: Path) -> tuple[list[Line], int]:
 
 
 def _numbered(raw: bytes) -> Iterator[tuple[int, str]]:
-    for number, text in enumerate(raw.decode(errors="replace").split("\n"), start=1):
+    for number, text in enumerate(raw.decode("utf-8-sig", errors="replace").split("\n"), start=1):
         if text.strip():
             yield number, text

@@ -54,9 +54,13 @@ def find(folder: Path | str | None = None, settings: str | None = None) -> Proje
             )
         return demo()
     root = Path(folder).expanduser().resolve()
-    if not root.is_dir():
+    try:
+        there = root.is_dir()
+    except OSError:  # longer than any path
+        there = False
+    if not there:
         raise WorkbenchError(
-            f"there is no folder {root}", f"name the folder that holds manage.py{_nearest(root)}"
+            f"there is no folder {str(root)[:300]}", f"name the folder that holds manage.py{_nearest(root)}"
         )
     manage = root / "manage.py"
     if not manage.is_file():
@@ -67,12 +71,19 @@ def find(folder: Path | str | None = None, settings: str | None = None) -> Proje
     if module is None:
         raise WorkbenchError(f"{manage} names no settings module", "name it: --settings package.settings")
     _require(root, module)
+    for name in ("workbench", "stalwart"):
+        if (root / name / "__init__.py").exists() or (root / f"{name}.py").exists():
+            raise WorkbenchError(
+                f"the project has a top-level package {name}, which hides ours of that name",
+                "measure a copy of the project in which it is renamed",
+            )
     return Project(root.name, root, module)
 
 
 def _settings_of(manage: Path) -> str | None:
     match = re.search(
-        r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]", manage.read_text(encoding="utf-8")
+        r"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]",
+        manage.read_text(encoding="utf-8", errors="replace"),
     )
     return match[1] if match else None
 
@@ -103,7 +114,7 @@ def _require(root: Path, module: str) -> None:
 
 
 def _nearest(path: Path) -> str:
-    if not path.parent.is_dir():
+    if len(path.name) > 255 or not path.parent.is_dir():
         return ""
     near = difflib.get_close_matches(
         path.name, [entry.name for entry in path.parent.iterdir() if entry.is_dir()], n=1

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psutil
 
 from workbench import arms
 from workbench.errors import WorkbenchError
@@ -41,7 +44,26 @@ def environment(project: Project, overlay: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
+        # No byte code is written into the project's folders; what installed packages have is still used.
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a child runs, without reaping it."""
+    try:
+        return psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that leads a group, and whatever it has started."""
+    if os.name == "nt":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of zombies
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class ProjectProcess:
@@ -80,7 +102,7 @@ class ProjectProcess:
                 # Out of the terminal's group: on Ctrl-C the driver decides in which order things end.
                 start_new_session=os.name != "nt",
             )
-        Watchdog.current().guard(self._process.pid)
+        Watchdog.current().guard(self._process.pid, group=os.name != "nt")
         threading.Thread(
             target=self._read, args=(self._process,), name="workbench-answers", daemon=True
         ).start()
@@ -104,8 +126,8 @@ class ProjectProcess:
     def kill(self) -> None:
         """End the process at once, from any thread; a call that waits for it then fails."""
         process = self._process
-        if process is not None:
-            process.kill()
+        if process is not None and process.poll() is None:
+            _kill_family(process)
 
     def close(self) -> None:
         """End the process: it gets the end of its input, then two seconds, then a kill."""
@@ -115,11 +137,12 @@ class ProjectProcess:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it may have died by itself
             process.stdin.close()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        deadline = time.monotonic() + 2
+        while _is_running(process) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # Its children too, and before it is reaped: until then its id, which is the group's, belongs to nobody else.
+        _kill_family(process)
+        process.wait()
         Watchdog.current().release(process.pid)
 
     def ask(self, call: str, **arguments: Any) -> None:
@@ -170,7 +193,7 @@ class ProjectProcess:
             error = reply["error"]
             lines = redact_text(error["text"]).splitlines()
             raise WorkbenchError(
-                f"{self.project.name}: {call} failed: {error['type']}: {lines[0] if lines else ''}",
+                f"{self.project.name}: {call} failed: {error['type']}: {' '.join(lines)[:500]}",
                 self._advice(error["type"], error["text"]),
             ) from RuntimeError(redact_text(error["trace"]))
         return reply["result"]
@@ -179,9 +202,11 @@ class ProjectProcess:
         try:
             line = self._answers.get(timeout=timeout)
         except queue.Empty:
+            tail = [text for text in self.log_text().splitlines() if text.strip()]
             raise WorkbenchError(
-                f"{self.project.name}: {call} gave no answer within {timeout:.0f} s",
-                f"look at its log: {self._log.name}; a database that hangs or a much larger table can be the cause",
+                f"{self.project.name}: {call} gave no answer within {timeout:.0f} s"
+                + (f"; its last line: {tail[-1]}" if tail else ""),
+                "start the project by hand once: python manage.py check; code that waits at import does this",
             ) from None
         if not line:
             raise self._died(call)

@@ -79,7 +79,7 @@ class RunFolder:
         now = datetime.now(UTC)
         name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         path = (folder or Path("reports") / name).absolute()
-        if (path / "run.json").exists():
+        if any((path / name).exists() for name in ("run.json", "journal.jsonl")):
             raise WorkbenchError(
                 f"{path} holds a run already", "name another folder, or leave --out away for a new one"
             )

@@ -140,15 +140,16 @@ def run_drill(
     pending: deque[tuple[Task, Future[Trial]]] = deque()
     done: list[Trial] = []
     failures = 0
+    last: WorkbenchError | None = None
 
     def collect() -> None:
-        nonlocal failures
+        nonlocal failures, last
         task, future = pending.popleft()
         try:
             trial = future.result()
             failures = 0
         except WorkbenchError as error:
-            failures += 1
+            failures, last = failures + 1, error
             if failures == PATIENCE:
                 raise
             trial = failed(task, error)
@@ -170,6 +171,8 @@ def run_drill(
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
+    if last is not None and not any(one.counts for one in done):
+        raise last  # nothing was measured: the cause is the result
     return done
 
 

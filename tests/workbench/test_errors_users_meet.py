@@ -71,6 +71,16 @@ def test_a_mistyped_command_shows_the_commands(world: Any) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("name", ["workbench", "stalwart"])
+def test_a_package_that_hides_ours_is_named(world: Any, shop: Callable[[str], Path], name: str) -> None:
+    """A project with a top-level package of our name is refused before anything fails strangely."""
+    root = shop("")
+    (root / name).mkdir()
+    (root / name / "__init__.py").write_text("")
+    code, _, err = world.workbench("drill", "bandwidth", "--project", str(root), "--out", "run")
+    told(code, err, f"top-level package {name}", "next: ")
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [

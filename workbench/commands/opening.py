@@ -12,10 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench import project
+from workbench.errors import WorkbenchError
 from workbench.run import SEED, RunFolder
+
+#: A month of DB-1; more is a mistyped number.
+MOST_PAIRS = 100_000
 
 
 def new_run(arguments: argparse.Namespace) -> RunFolder:
+    if str(getattr(arguments, "out", None) or "") == ".":
+        raise WorkbenchError(
+            "--out is empty or the working directory itself", "name a folder for the run, or leave --out away"
+        )
+    if (pairs := getattr(arguments, "pairs", None)) is not None and pairs > MOST_PAIRS:
+        raise WorkbenchError(
+            f"{pairs} pairs would take longer than anybody waits", f"give {MOST_PAIRS} or fewer"
+        )
     found = project.find(arguments.project, arguments.settings)
     seed = SEED if arguments.seed is None else arguments.seed
     # The journal gets shared: of a path only its last name is told.

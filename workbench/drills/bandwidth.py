@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+import urllib.parse
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from workbench.traffic.outcome import decode
 
 #: What today's browsers send; no brotli, which the library treats as an extra.
 ACCEPT = "gzip, deflate, zstd"
+#: Seconds and bytes that one response may take.
+LONGEST, LARGEST = 20.0, 200_000_000
 MIX = Path(workbench.demo.stocks.__file__).parent / "payload_mix.json"
 
 
@@ -40,11 +43,17 @@ def run(environment: Environment, task: Task) -> Trial:
         environment.quotes()  # one of the endpoints asks it
     with (
         environment.database(size) as dbname,
-        environment.web(task.arm, dbname, ready_path=paths[0], workers=1) as web,
+        environment.web(
+            task.arm, dbname, ready_path=paths[0] if environment.project.demo else None, workers=1
+        ) as web,
         Proxy((web.host, web.port), name="http", seed=task.seed) as proxy,
     ):
         for path in paths:
-            counted, status, body = _measure(proxy, path)
+            try:
+                counted, status, body = _measure(proxy, path)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                skipped.append(f"{path}: {type(error).__name__}")
+                continue
             if status != 200:
                 skipped.append(f"{path} answered {status}")
                 continue
@@ -92,16 +101,41 @@ def _endpoints(environment: Environment) -> tuple[Size, list[str]]:
     return Size(0), paths
 
 
+def quoted(path: str) -> str:
+    """A path of the URL configuration as it stands in a request line; the demo's frozen paths have their query."""
+    head, mark, query = path.partition("?") if "/?" in path else (path, "", "")
+    return urllib.parse.quote(head, safe="/") + mark + query
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body, within a total time and size: an endless stream is no payload.
+
+    Raises:
+        TimeoutError: it is longer than that.
+    """
+    deadline = time.monotonic() + LONGEST
+    pieces, size = [], 0
+    while piece := response.read1(65536):
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST or time.monotonic() > deadline:
+            raise TimeoutError(f"more than {LARGEST} bytes or {LONGEST} s")
+    return b"".join(pieces)
+
+
 def _measure(proxy: Proxy, path: str) -> tuple[int, int, bytes]:
     """Bytes on the wire, the status, and the body as the client understands it."""
     before = proxy.counts()
-    connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=60)
+    connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=LONGEST)
     try:
         connection.request(
-            "GET", path, headers={"Accept-Encoding": ACCEPT, "Accept": "*/*", "Connection": "close"}
+            "GET", quoted(path), headers={"Accept-Encoding": ACCEPT, "Accept": "*/*", "Connection": "close"}
         )
         response = connection.getresponse()
-        body = decode(response.read(), response.getheader("Content-Encoding") or "")
+        # Closed by hand: after "Connection: close" the socket is the response's, and read1 leaves it open at the end.
+        with response:
+            raw = _read(response)
+        body = decode(raw, response.getheader("Content-Encoding") or "")
     finally:
         connection.close()
     # The last bytes are counted when the proxy has seen the connection's end, a moment after the client read them.

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -124,7 +124,9 @@ class Environment:
     def _prepare(self, name: str, size: Size) -> None:
         self.server.create_database(name)
         try:
-            with self.process(PLAIN, name) as process:
+            # Without routers every table comes into being, whichever alias the project keeps it under.
+            plain = PLAIN if self.project.demo else replace(PLAIN, settings={"DATABASE_ROUTERS": []})
+            with self.process(plain, name) as process:
                 process.call(COMMAND, 300, name="migrate", verbosity=0, interactive=False)
                 if self.project.demo:
                     process.call(COMMAND, 300, name="seed", **self._seeding(size))
@@ -153,6 +155,11 @@ class Environment:
         self.server.create_database(name, template=template)
         try:
             yield name
+        except psycopg.Error as error:
+            raise WorkbenchError(
+                f"the private PostgreSQL failed during a trial: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+                "run it again; look for an out-of-memory kill (dmesg)",
+            ) from error
         except Exception:
             # The trial's own error is the one to tell; a server that is in trouble may refuse the clean-up as well.
             with contextlib.suppress(psycopg.Error, WorkbenchError):
@@ -177,6 +184,13 @@ class Environment:
             settings["INSTALLED_APPS"] = ["stalwart", *facts["installed_apps"]]
         if COMPRESSION not in facts["middleware"]:
             settings["MIDDLEWARE"] = [COMPRESSION, *facts["middleware"]]
+        # A GET may send mail, fill a cache or write a file; none of that may reach what the project really uses.
+        settings["EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
+        settings["MEDIA_ROOT"] = str(self.folder / "media")
+        settings["CACHES"] = {
+            alias: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": alias}
+            for alias in {"default", *facts["caches"]}
+        }
         # A project behind TLS would answer each plain request with a redirect.
         settings["SECURE_SSL_REDIRECT"] = False
         return settings

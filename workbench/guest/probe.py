@@ -8,11 +8,16 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import LocalePrefixPattern
 
 
 def facts() -> dict[str, Any]:
     """Names and lists only: values that may be secret stay here."""
-    return {"middleware": list(settings.MIDDLEWARE), "installed_apps": list(settings.INSTALLED_APPS)}
+    return {
+        "middleware": list(settings.MIDDLEWARE or ()),
+        "installed_apps": list(settings.INSTALLED_APPS or ()),
+        "caches": list(settings.CACHES or {}),
+    }
 
 
 def plain_paths() -> list[str]:
@@ -38,6 +43,8 @@ def _walk(resolver: URLResolver, prefix: str, found: list[str]) -> None:
 def _literal(entry: URLPattern | URLResolver) -> str | None:
     """The route as literal text, or None when it takes arguments."""
     pattern = entry.pattern
+    if isinstance(pattern, LocalePrefixPattern):
+        return str(pattern.language_prefix)
     if getattr(pattern, "converters", None):
         return None
     route = getattr(pattern, "_route", None)

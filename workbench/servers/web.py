@@ -51,7 +51,7 @@ class GunicornServer:
         workers: processes.
         threads: threads in each.
         worker_class: gunicorn's word for the kind of worker.
-        ready_path: answered with less than 500 once the application is ready.
+        ready_path: answered with less than 500 once the application is ready; with None any answer to "/" will do.
         graceful_timeout: seconds that workers get to finish their requests on SIGTERM.
         log: file to add stdout and stderr to; without it a file in the watchdog's folder, which goes when the driver does.
 
@@ -69,7 +69,7 @@ class GunicornServer:
         workers: int = 2,
         threads: int = 4,
         worker_class: str = "gthread",
-        ready_path: str = "/",
+        ready_path: str | None = "/",
         graceful_timeout: int = 10,
         log: Path | None = None,
     ) -> None:
@@ -194,7 +194,7 @@ class GunicornServer:
                 else f"{loaded} of {self._count} workers loaded"
             )
             waited = time.monotonic() - begin
-            if isinstance(seen, int) and seen < 500:
+            if isinstance(seen, int) and (seen < 500 or self.ready_path is None):
                 return waited
             if waited > timeout:
                 answer = f"status {seen}" if isinstance(seen, int) else seen
@@ -212,7 +212,7 @@ class GunicornServer:
         """The status of one GET, or the name of what went wrong."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
-            connection.request("GET", self.ready_path, headers={"Connection": "close"})
+            connection.request("GET", self.ready_path or "/", headers={"Connection": "close"})
             return connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__

@@ -1,5 +1,7 @@
 """Pages of many kinds: plain, paged, with arguments, nested, by regular expression, broken, and without GET."""
 
+from django.core.cache import cache
+from django.core.mail import send_mail
 from django.http import HttpResponse, JsonResponse
 from django.urls import include, path, re_path
 from django.views.decorators.http import require_POST
@@ -27,6 +29,12 @@ def article(request, number):
     return JsonResponse(rows(number)[0])
 
 
+def letter(request):
+    send_mail("order", "shipped", "shop@example.com", ["you@example.com"])
+    cache.set("letters", 1)
+    return JsonResponse({"sent": True, "text": "x" * 300})
+
+
 def broken(request):
     raise RuntimeError("always")
 
@@ -45,6 +53,8 @@ urlpatterns = [
     path("nested/", include([path("deep/", listing(150)), path("<int:number>/", article)])),
     re_path(r"^regular/$", listing(120)),
     re_path(r"^numbers/(?P<number>\d+)/$", article),
+    path("größe/", listing(60)),
+    path("letter/", letter),
     path("broken/", broken),
     path("order/", order),
 ]
