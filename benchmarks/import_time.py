@@ -16,6 +16,7 @@ ARMS = {
     "django + stalwart": "import django, django.conf, stalwart",
     "django + database": "import django.db, django.conf",
     "django + database + stalwart.database_retry": "import django.db, django.conf, stalwart; stalwart.database_retry",
+    "django + stalwart.resilient_operation": "import django, django.conf, stalwart; stalwart.resilient_operation",
     "stalwart alone": "import stalwart",
     "nothing": "pass",
 }
@@ -36,6 +37,7 @@ def main(repetitions: int) -> None:
         print(f"{value * 1000:8.1f} ms  {name}")
     for added, base in (
         ("django + stalwart", "django"),
+        ("django + stalwart.resilient_operation", "django"),
         ("django + database + stalwart.database_retry", "django + database"),
     ):
         print(f"{(best[added] - best[base]) * 1000:+8.1f} ms  {added} over {base}")

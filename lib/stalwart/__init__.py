@@ -11,15 +11,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stalwart.database.retry import database_retry
+    from stalwart.database.transaction import resilient_transaction
     from stalwart.memory.querysets import QuerysetMemoryOptimizer
+    from stalwart.switches import CircuitBreaker, Failover, resilient_operation
 
 __version__ = "0.1.0"
 
-__all__ = ["QuerysetMemoryOptimizer", "__version__", "database_retry"]
+__all__ = [
+    "CircuitBreaker",
+    "Failover",
+    "QuerysetMemoryOptimizer",
+    "__version__",
+    "database_retry",
+    "resilient_operation",
+    "resilient_transaction",
+]
 
 _HOMES = {
+    "CircuitBreaker": "stalwart.switches",
+    "Failover": "stalwart.switches",
     "QuerysetMemoryOptimizer": "stalwart.memory.querysets",
     "database_retry": "stalwart.database.retry",
+    "resilient_operation": "stalwart.switches",
+    "resilient_transaction": "stalwart.database.transaction",
 }
 
 

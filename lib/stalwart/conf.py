@@ -26,12 +26,15 @@ class DatabaseConfig:
     """`STALWART["DATABASE"]`.
 
     Attributes:
-        enabled: off, `database_retry` calls the function straight through.
-        reconnect_within: seconds that one decorated call may spend, in all, on getting a usable connection again.
+        enabled: off, `database_retry` calls the function straight through, and `resilient_transaction` is `atomic`.
+        reconnect_within: seconds that one decorated call may spend, in all, on getting a usable connection again; a
+            resilient transaction, on each outage, and as long again on finding out what became of a COMMIT.
+        replay_max_bytes: about what the log of one resilient transaction may hold; a longer one is not replayed.
     """
 
     enabled: bool = True
     reconnect_within: float = field(default=4.0, metadata={"at_least": 0.0})
+    replay_max_bytes: int = field(default=4_000_000, metadata={"at_least": 0})
 
 
 @dataclass(frozen=True, slots=True)

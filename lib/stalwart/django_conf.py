@@ -7,6 +7,7 @@ The parsed records are kept until Django says that the setting changed (`overrid
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.core.signals import setting_changed
 from stalwart.conf import Config, Problem, parse
 
 _current: Config | None = None
+_listeners: list[Callable[[], None]] = []
 
 
 def current() -> Config:
@@ -31,6 +33,14 @@ def refresh() -> None:
     """Forget what was read; the next `current()` reads `settings.STALWART` again."""
     global _current
     _current = None
+    for listener in _listeners:
+        listener()
+
+
+def on_refresh(listener: Callable[[], None]) -> None:
+    """Call `listener` whenever what was read is forgotten, for those who keep a value of their own."""
+    if listener not in _listeners:
+        _listeners.append(listener)
 
 
 def _read() -> Config:

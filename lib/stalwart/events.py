@@ -43,7 +43,7 @@ class RetryScheduled(Event):
         call: number of the call that failed, from 1.
         max_retries: how often it may be repeated in all.
         wait: seconds until the repeat.
-        error_class: the word of `stalwart.database.classification.ErrorClass`.
+        error_class: the word of `stalwart.database.classification.ErrorClass`; "failure" for `resilient_operation`.
         error: name of the exception's type.
         code: SQLSTATE or the like, None where the driver gives none.
     """
@@ -109,6 +109,105 @@ class OutcomeUnknown(Event):
     alias: str
     xid: int | None
     during: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged(Event):
+    """A circuit breaker went from one state to another; `operation` is its name.
+
+    Attributes:
+        number: counts the changes of this circuit, so that records which overtake each other can be put in order.
+        before, after: words of `stalwart.policies.breaker.State`. Both are "metrics-only" when a circuit that only
+            watches would have opened.
+        reason: why.
+        calls: in the window that was judged, 0 where none was.
+        failure_rate, slow_rate: their shares, 0 to 1.
+        open_for: seconds until the first probe, for a circuit that opened; else None.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    number: int
+    before: str
+    after: str
+    reason: str
+    calls: int
+    failure_rate: float
+    slow_rate: float
+    open_for: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackUsed(Event):
+    """A call was answered by its fallback.
+
+    Attributes:
+        calls: that were made before.
+        error: name of the exception's type.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    calls: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChanged(Event):
+    """A failover now prefers another target; `operation` is its name.
+
+    Attributes:
+        before, after: names of the targets.
+        primary: whether `after` is the first one, that is, things are as they should be again.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    before: str
+    after: str
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReplayed(Event):
+    """A failed transaction was replayed, and its body goes on.
+
+    Attributes:
+        alias: name of the database.
+        attempt: number of the replay in this block, from 1.
+        entries: how many statements and later fetches were done again.
+        seconds: from the failure until the body could go on.
+        error_class, error, code: of the failure, as in `RetryScheduled`.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    attempt: int
+    entries: int
+    seconds: float
+    error_class: str
+    error: str
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResolved(Event):
+    """The reply to a COMMIT was lost, and the server has told what became of the transaction.
+
+    Attributes:
+        alias: name of the database.
+        xid: id of the transaction.
+        committed: whether it is done.
+        seconds: from the loss until it was known.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    xid: int
+    committed: bool
+    seconds: float
 
 
 Sink: TypeAlias = Callable[[Event], object]

@@ -4,7 +4,9 @@
     ├── ConfigurationError          a setting or an argument makes no sense (also a ValueError)
     ├── CommitOutcomeUnknown        a write was sent, its answer was lost: done or not, nobody here knows
     ├── ReplayMismatch              a replayed transaction saw other data than its body had seen; nothing was written
-    └── CircuitOpen                 the dependency was not called at all: its circuit is open
+    ├── TransactionLost             a transaction's block ended well, and yet nothing was written
+    ├── CircuitOpen                 the dependency was not called at all: its circuit is open
+    └── BulkheadFull                the dependency was not called at all: too many calls of it are under way
 
 None of them is a `django.db.DatabaseError`, on purpose: an application's own `except OperationalError: try again`
 must not catch an unknown outcome and write a second time. When Stalwart merely gives up on repeating, it raises the
@@ -70,21 +72,81 @@ class ReplayMismatch(StalwartError):
         )
 
 
+class TransactionLost(StalwartError):
+    """The body of a transaction ended without an error, but its transaction was gone by then; nothing was written.
+
+    Django's own `atomic` ends without a word in these cases.
+
+    Args:
+        alias: name of the database in `settings.DATABASES`.
+        reason: what had happened inside the block.
+    """
+
+    def __init__(self, alias: str, reason: str) -> None:
+        super().__init__(alias, reason)
+        self.alias = alias
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"nothing was written to database {self.alias!r}, although the block ended without an error: {self.reason}. "
+            "Keep connections open inside the block, and catch database errors only around an inner atomic() of their "
+            "own; to roll back on purpose, call transaction.set_rollback(True) or raise."
+        )
+
+
 class CircuitOpen(StalwartError):
     """A call was refused because its dependency has failed too often of late.
 
     Args:
         name: of the circuit.
-        retry_after: seconds until the next probe is let through.
+        retry_after: seconds until the next probe may be let through; infinite when somebody forced the circuit open.
     """
 
-    def __init__(self, name: str, retry_after: float) -> None:
-        super().__init__(name, retry_after)
-        self.name = name
-        self.retry_after = retry_after
+    # No __init__, and properties over `args`: a refusal must cost next to nothing, a Python frame would double it.
+
+    @property
+    def name(self) -> str:
+        """Name of the circuit."""
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until the next probe may be let through."""
+        return float(self.args[1])
 
     def __str__(self) -> str:
+        if self.retry_after == float("inf"):
+            return (
+                f"circuit {self.name!r} was forced open: the call was not made. Answer without it; "
+                f"`CircuitBreaker({self.name!r}).reset()` lets calls through again."
+            )
         return (
             f"circuit {self.name!r} is open: the call was not made. Answer without it, or try again in "
             f"{self.retry_after:.1f} s."
+        )
+
+
+class BulkheadFull(StalwartError):
+    """A call was refused because as many calls as the bulkhead allows are under way.
+
+    Args:
+        name: of the bulkhead.
+        limit: calls that it allows at the moment.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the bulkhead."""
+        return str(self.args[0])
+
+    @property
+    def limit(self) -> int:
+        """Calls that it allowed when it refused this one."""
+        return int(self.args[1])
+
+    def __str__(self) -> str:
+        return (
+            f"bulkhead {self.name!r} is full: {self.limit} calls are under way, this one was not made. Answer without it, "
+            "or try again when some are done."
         )

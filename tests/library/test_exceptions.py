@@ -10,18 +10,23 @@ from django.db import DatabaseError
 
 from stalwart import exceptions
 from stalwart.exceptions import (
+    BulkheadFull,
     CircuitOpen,
     CommitOutcomeUnknown,
     ConfigurationError,
     ReplayMismatch,
     StalwartError,
+    TransactionLost,
 )
 
 ALL = [
     CommitOutcomeUnknown("default"),
     CommitOutcomeUnknown("other", 4711, "INSERT"),
     ReplayMismatch("SELECT 1", 2),
+    TransactionLost("default", "it was closed"),
     CircuitOpen("quotes", 1.25),
+    CircuitOpen("quotes", float("inf")),
+    BulkheadFull("quotes", 8),
     ConfigurationError("no"),
 ]
 
@@ -50,7 +55,7 @@ def test_the_docstring_draws_every_error() -> None:
         for value in vars(exceptions).values()
         if isinstance(value, type) and issubclass(value, Exception)
     ]
-    assert len(kinds) == 5
+    assert len(kinds) == 7
     assert all(kind.__name__ in exceptions.__doc__ for kind in kinds)
 
 

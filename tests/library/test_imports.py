@@ -44,15 +44,15 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", ["stalwart", "stalwart.database", "stalwart.memory", "stalwart.compression",
-                                    "stalwart.apps", "stalwart.checks", "stalwart.signals"])  # fmt: skip
+                                    "stalwart.apps", "stalwart.checks", "stalwart.signals", "stalwart.switches"])  # fmt: skip
 def test_nothing_foreign_is_loaded(module) -> None:
     """Importing a part, without configured settings, loads nothing of the workbench or of notebooks."""
     assert not loaded_by(module) & FOREIGN
 
 
 @pytest.mark.parametrize(
-    "module", ["stalwart", "stalwart.conf", "stalwart.events", "stalwart.exceptions", "stalwart.policies.backoff",
-     "stalwart.policies.deadline"]
+    "module", ["stalwart", "stalwart.conf", "stalwart.events", "stalwart.exceptions", "stalwart.policies.bulkhead",
+     "stalwart.policies.failover", "stalwart.policies.operation", "stalwart.policies.registry"]
 )  # fmt: skip
 def test_the_core_does_without_django(module) -> None:
     """The door, the records and the policies need no Django."""

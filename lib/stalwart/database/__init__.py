@@ -1,5 +1,6 @@
 """Database resilience: telling failures apart, and repeating what may be repeated."""
 
 from stalwart.database.retry import database_retry
+from stalwart.database.transaction import mark_side_effect, resilient_transaction
 
-__all__ = ["database_retry"]
+__all__ = ["database_retry", "mark_side_effect", "resilient_transaction"]

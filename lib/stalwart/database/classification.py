@@ -19,6 +19,7 @@ from stalwart.database.codes import (
     AUTHORITATIVE_TEXTS,
     BROKEN_TEXTS,
     CAPACITY_TEXTS,
+    HUNG_UP_TEXTS,
     ErrorClass,
     of_mysql,
     of_sqlite,
@@ -184,5 +185,6 @@ def _without_code(driver_error: BaseException, text: str, origin: Origin) -> Err
         )
     if origin.driver is not None:
         # psycopg also raises code-less OperationalErrors on a healthy connection (more than 65,535 parameters).
-        return ErrorClass.CONNECTION if origin.driver_is_dead else ErrorClass.NEVER
+        hung_up = lowered in HUNG_UP_TEXTS
+        return ErrorClass.CONNECTION if origin.driver_is_dead or hung_up else ErrorClass.NEVER
     return ErrorClass.CONNECTION if any(known in lowered for known in BROKEN_TEXTS) else ErrorClass.NEVER

@@ -96,6 +96,8 @@ AUTHORITATIVE_TEXTS = (
     "certificate verify failed",
     "unsupported frontend protocol",
 )
+# psycopg's own, never translated: it saw the socket hang up before libpq did, whose connection still looks well.
+HUNG_UP_TEXTS = ("connection socket closed",)
 # Drivers' while a connection was open, for an error whose connection could not be found.
 BROKEN_TEXTS = (
     "server closed the connection",

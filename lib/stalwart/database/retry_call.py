@@ -22,11 +22,9 @@ from stalwart.database.watch import CallWatch, active
 from stalwart.exceptions import CommitOutcomeUnknown, StalwartError
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.deadline import Deadline
+from stalwart.policies.marker import GIVEN_UP, mark
 
 R = TypeVar("R")
-
-# On an exception: a layer of ours has given up on it, so an outer one must not begin anew (4 x 4 x 4 calls).
-_GIVEN_UP = "_stalwart_given_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ class _State:
         links = list(chain(failure, self._before))
         known = failures(failure, self._before)
         self._chosen = chosen = classify(failure, self._before)
-        if any(isinstance(link, StalwartError) or getattr(link, _GIVEN_UP, False) for link in links):
+        if any(isinstance(link, StalwartError) or GIVEN_UP in link.__dict__ for link in links):
             raise failure
         if chosen is not None and chosen.origin.connection not in (None, *watch.connections):
             raise failure  # of a database that `using` leaves out: what was written there is not known
@@ -254,6 +252,6 @@ class _State:
             f"database_retry gave up on {self._name}: {reason}. Calls: {self._calls}; waits in s: {waits}; "
             f"last failure: {error_class}{'' if code is None else ' ' + code}."
         )
-        setattr(failure, _GIVEN_UP, True)
+        mark(failure)
         events.emit(events.RetryGivenUp(self._name, self._calls, reason, error_class, kind, code))
         return failure

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+
+ambient: ContextVar[float | None] = ContextVar("stalwart_deadline", default=None)
+"""The moment at which the call under way must be done, on its operation's clock; None without a limit.
+
+Set by operations that have a limit, so that what they call can keep to it too.
+"""
+
+
+def remaining_time(clock: Callable[[], float] = time.monotonic) -> float | None:
+    """Seconds that the operation around the caller still has, None when it has no limit, 0 when they are used up.
+
+    A synchronous call cannot be interrupted from outside: hand this on as the time-out of the client that is called.
+    """
+    until = ambient.get()
+    return None if until is None else max(0.0, until - clock())
 
 
 @dataclass(frozen=True, slots=True)

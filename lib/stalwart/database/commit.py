@@ -1,0 +1,131 @@
+"""COMMIT, and what became of it when its reply is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.utils import Error
+
+from stalwart import events
+from stalwart.database import isolation
+from stalwart.database.classification import classify
+from stalwart.database.codes import ENDED_WHILE_IDLE, ErrorClass
+from stalwart.database.outcome import Outcome, resolve
+from stalwart.database.reconnect import close_quietly
+from stalwart.database.recovery import Recoverable
+from stalwart.database.replay import may_pass
+from stalwart.database.state import WrapperState
+from stalwart.exceptions import CommitOutcomeUnknown, TransactionLost
+from stalwart.policies.deadline import Deadline
+
+
+class Committing(Recoverable):
+    """The part of a block that commits.
+
+    Attributes:
+        committed: COMMIT is done, for sure.
+    """
+
+    committed = False
+
+    def commit(self) -> None:
+        """In the place of the connection's `_commit`, called while Django leaves the block."""
+        while True:
+            sent = False
+            try:
+                self._refuse_a_silent_rollback()
+                if self._wrote or self._opaque:
+                    self._fetch_id()
+                sent = True
+                self._send_commit()
+            except Error as error:
+                failure = error
+            else:
+                break
+            if self._resolved(failure, sent=sent):
+                break
+        self.committed = True
+        self._over()
+
+    def _resolved(self, error: Error, *, sent: bool) -> bool:
+        """COMMIT failed. True: it is done all the same. False: it is not, and a new transaction awaits its COMMIT."""
+        known = classify(error, self._before)
+        if known is None or not (
+            may_pass(self.connection, error) or known.error_class is ErrorClass.AMBIGUOUS
+        ):
+            raise error
+        ambiguous = (
+            sent
+            and (known.connection_lost or known.error_class is ErrorClass.AMBIGUOUS)
+            and not known.unsent
+            and known.code not in ENDED_WHILE_IDLE
+        )
+        if ambiguous and self._ask_what_became_of_it(error):
+            return True
+        if not self._once_more(error):
+            raise error
+        self._restore(known, error)
+        return False
+
+    def _ask_what_became_of_it(self, error: Error) -> bool:
+        """Whether the transaction is committed; raises when that cannot be found out."""
+        connection, ticket, began = self.connection, self._ticket, self._plan.clock()
+        state = WrapperState.take(connection)
+        self.running = False
+        silent = self._has_no_id or not (self._wrote or self._opaque)
+        harmless = ticket is None and self._postgresql and silent
+        outcome = Outcome.UNKNOWN
+        try:
+            if self._reconnect(writable=False) is not None:
+                outcome = Outcome.ABORTED if harmless else Outcome.UNKNOWN
+            elif harmless:
+                # It had nothing to commit. Only what a serializable one has read is not certain before its COMMIT is.
+                serializable = isolation.is_serializable(connection, self._plan.isolation)
+                outcome = Outcome.ABORTED if serializable else Outcome.COMMITTED
+            elif ticket is not None:
+                deadline = Deadline.after(self._reconnect_within, self._plan.clock)
+                outcome = resolve(connection, ticket, deadline, self._plan.sleep)
+        except Error:
+            pass  # the new connection failed, too: unknown
+        finally:
+            state.put(connection)
+            self.running = True
+        if outcome is Outcome.UNKNOWN:
+            xid = None if ticket is None else ticket.xid
+            close_quietly(connection)
+            events.emit(events.OutcomeUnknown(self._operation, connection.alias, xid, "COMMIT"))
+            unknown = CommitOutcomeUnknown(connection.alias, xid)
+            self._give_up(unknown)
+            raise unknown from error
+        done = outcome is Outcome.COMMITTED
+        if ticket is not None:
+            seconds = self._plan.clock() - began
+            events.emit(events.CommitResolved(self._operation, connection.alias, ticket.xid, done, seconds))
+        return done
+
+    def _refuse_a_silent_rollback(self) -> None:
+        """The server answers COMMIT with a mere ROLLBACK when an error was caught without a savepoint."""
+        driver: Any = self.connection.connection
+        if self._postgresql:
+            gone = isolation.has_failed(driver)
+        else:
+            gone = self.connection.vendor == "sqlite" and not driver.in_transaction
+        if gone:
+            self._roll_back()
+            lost = TransactionLost(
+                self.connection.alias,
+                "an error inside the block was caught, and the server had given the transaction up",
+            )
+            self._give_up(lost)
+            raise lost
+
+    def _send_commit(self) -> None:
+        """Django's own COMMIT."""
+        connection: Any = self.connection
+        type(connection)._commit(connection)
+
+    def _over(self) -> None:
+        """Watch no longer, and set back what was set. A second time does nothing."""
+        self.running = False
+        isolation.restore(self.connection, self._level_before)
+        self._level_before = None

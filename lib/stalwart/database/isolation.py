@@ -1,0 +1,119 @@
+"""Psycopg's side of a transaction: isolation levels, and what its connections and cursors tell about themselves."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from stalwart.exceptions import ConfigurationError
+
+# What the server reports of a session without being asked; search_path since PostgreSQL 18.
+_REPORTED = (
+    b"search_path",
+    b"session_authorization",
+    b"is_superuser",
+    b"TimeZone",
+    b"DateStyle",
+    b"IntervalStyle",
+)
+
+LEVELS = ("read committed", "repeatable read", "serializable")
+
+
+@cache
+def is_psycopg3() -> bool:
+    """Whether Django's PostgreSQL backend runs on psycopg 3."""
+    try:
+        from django.db.backends.postgresql.psycopg_any import is_psycopg3
+    except ImportError:  # no driver at all
+        return False
+    return bool(is_psycopg3)
+
+
+def check(level: str | None) -> str | None:
+    """The level in small letters.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    if level is None:
+        return None
+    plain = str(getattr(level, "name", level)).replace("_", " ").lower()
+    if plain not in LEVELS:
+        raise ConfigurationError(f"isolation is {level!r}; use one of {', '.join(map(repr, LEVELS))}")
+    return plain
+
+
+def set_level(connection: BaseDatabaseWrapper, level: str, before: Any) -> Any:
+    """Have the next BEGIN ask for the level, at no round trip. Returns what to hand to `restore`.
+
+    Args:
+        connection: open, and in no transaction.
+        level: one of `LEVELS`. SQLite knows only serializable, which is all of them.
+        before: what an earlier call returned, None at the first.
+    """
+    if connection.vendor == "sqlite":
+        return None
+    if connection.vendor != "postgresql" or not is_psycopg3():
+        raise ConfigurationError(
+            f"isolation={level!r} is not built for {connection.display_name}; set it in DATABASES[...]['OPTIONS']"
+        )
+    from psycopg import IsolationLevel
+
+    driver: Any = connection.connection
+    if before is None:
+        before = (driver.isolation_level,)
+    wanted = IsolationLevel[level.replace(" ", "_").upper()]
+    if driver.isolation_level != wanted:
+        driver.isolation_level = wanted
+    return before
+
+
+def is_serializable(connection: BaseDatabaseWrapper, level: str | None) -> bool:
+    """Whether a transaction that was begun with this level (None: that of the settings) is serializable."""
+    if level is not None:
+        return level == "serializable"
+    return getattr(getattr(connection, "isolation_level", None), "name", "") == "SERIALIZABLE"
+
+
+def restore(connection: BaseDatabaseWrapper, before: Any) -> None:
+    """Set the session's level back; a session that is gone needs none."""
+    driver: Any = connection.connection
+    if before is None or driver is None or driver.closed or has_failed(driver):
+        return
+    if driver.isolation_level != before[0] and not driver.info.transaction_status:
+        driver.isolation_level = before[0]
+
+
+def traits(driver: Any) -> tuple[bytes | None, ...]:
+    """What is known, without asking, of a session's own settings."""
+    status = driver.pgconn.parameter_status
+    return tuple(status(name) for name in _REPORTED)
+
+
+def differences(before: tuple[bytes | None, ...], after: tuple[bytes | None, ...] | None) -> list[str]:
+    """The names of the settings in which two sessions differ."""
+    return [
+        name.decode()
+        for name, old, new in zip(_REPORTED, before, after or (None,) * len(before), strict=True)
+        if old != new
+    ]
+
+
+def has_failed(driver: Any) -> bool:
+    """Whether the server refuses everything in this transaction but its end."""
+    return bool(driver.pgconn.transaction_status == 3)  # INERROR
+
+
+def sends_simple_queries(cursor: Any) -> bool:
+    """Whether the cursor sends its text as it is, so that it may hold two statements."""
+    return isinstance(cursor, _client_cursor()) and cursor.format == 0
+
+
+@cache
+def _client_cursor() -> type[Any]:
+    from psycopg import ClientCursor
+
+    return ClientCursor

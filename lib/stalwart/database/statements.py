@@ -1,0 +1,109 @@
+"""What a statement means for a transaction that may have to be replayed, read from its text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from stalwart.database.keys import RETURNING
+from stalwart.database.watch import first_word, reads_only
+
+# Whatever these change belongs to the session, or reaches others before the commit; a new session has lost it, and doing
+# it again would do it twice.
+_UNREPLAYABLE = {
+    "COPY": "COPY, whose data passes outside the statement",
+    "LISTEN": "LISTEN, which belongs to the session",
+    "UNLISTEN": "UNLISTEN, which belongs to the session",
+    "NOTIFY": "NOTIFY",
+    "RESET": "RESET, which belongs to the session",
+    "DISCARD": "DISCARD, which belongs to the session",
+    "LOAD": "LOAD, which belongs to the session",
+    "PREPARE": "a prepared statement, which belongs to the session",
+    "EXECUTE": "a prepared statement, which belongs to the session",
+    "DEALLOCATE": "a prepared statement, which belongs to the session",
+    "ATTACH": "ATTACH, which belongs to the session",
+    "DETACH": "DETACH, which belongs to the session",
+    "BEGIN": "a transaction command of its own",
+    "START": "a transaction command of its own",
+    "COMMIT": "a transaction command of its own",
+    "END": "a transaction command of its own",
+    "ABORT": "a transaction command of its own",
+}
+_TRANSACTION_LOCAL = re.compile(r"\bSET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
+_LOCAL_SET_CONFIG = re.compile(r"\bset_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
+_FUNCTIONS = re.compile(
+    r"\b(pg_(?:try_)?advisory_\w+|pg_notify|set_config|setval|lo_\w+|dblink\w*|pg_(?:terminate|cancel)_backend)\s*\(",
+    re.IGNORECASE,
+)
+_PRAGMA_ASSIGNS = re.compile(r"\bPRAGMA\s+[\w.]+\s*=", re.IGNORECASE)
+_CALL = re.compile(r"([\w\"]+)\s*\(")
+# What may stand before a bracket in a SELECT that surely changes nothing.
+_HARMLESS_CALLS = frozenset(
+    {
+        "ABS", "ALL", "AND", "ANY", "ARRAY_AGG", "AS", "AVG", "BETWEEN", "BOOL_AND", "BOOL_OR", "BY", "CASE", "CAST",
+        "CEIL", "CHAR_LENGTH", "COALESCE", "CONCAT", "COUNT", "DATE", "DATE_TRUNC", "DISTINCT", "ELSE", "EXISTS",
+        "EXTRACT", "FILTER", "FLOOR", "FROM", "GREATEST", "GROUP", "HAVING", "IF", "IN", "JOIN", "JSONB_AGG", "LEAST",
+        "LENGTH", "LIKE", "LOWER", "MAX", "MD5", "MIN", "NOT", "NOW", "NULLIF", "NUMERIC", "ON", "OR", "OVER",
+        "PG_SLEEP", "RANK", "REPLACE", "ROUND", "ROW_NUMBER", "SELECT", "STRING_AGG", "SUBSTRING", "SUM", "THEN",
+        "TO_CHAR", "TRIM", "UNION", "UNNEST", "UPPER", "VALUES", "VARCHAR", "WHEN", "WHERE", "WITH"
+    }
+)  # fmt: skip
+_LONGEST_CACHED = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of a statement.
+
+    Attributes:
+        writes: it changes data, or may.
+        locks: it takes row locks, or writes, so the server gives the transaction an id.
+        counts: it has no rows to be fetched, so the number of rows that it changed is its result.
+        inserts: it is an INSERT, whose rows may be generated keys.
+        returns: it is an INSERT that ends in RETURNING and plain names, so that one more may be added.
+        opaque: it only reads by its words, and calls functions that may do anything.
+        unreplayable: why a transaction that holds it cannot be replayed; None when it can.
+    """
+
+    writes: bool
+    locks: bool
+    counts: bool
+    inserts: bool
+    returns: bool
+    opaque: bool
+    unreplayable: str | None
+
+
+def describe(sql: str) -> Kind:
+    """Read a statement. Django sends the same texts again and again, so short ones are remembered."""
+    return _remembered(sql) if len(sql) <= _LONGEST_CACHED else _read(sql)
+
+
+def _read(sql: str) -> Kind:
+    word = first_word(sql)
+    savepoint = word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and " TO " in sql.upper())
+    writes = not savepoint and word != "SET" and not reads_only(sql)
+    locks = writes or " FOR " in sql.upper()
+    opaque = not writes and any(name.strip('"').upper() not in _HARMLESS_CALLS for name in _CALL.findall(sql))
+    counts = writes and "RETURNING" not in sql.upper()
+    inserts = word == "INSERT"
+    returns = inserts and RETURNING.search(sql) is not None and not sql.rstrip().endswith(";")
+    refusal = None if savepoint else _unreplayable(word, sql)
+    return Kind(writes, locks, counts, inserts, returns, opaque, refusal)
+
+
+def _unreplayable(word: str, sql: str) -> str | None:
+    if word == "ROLLBACK":
+        return "a transaction command of its own"
+    if word == "SET" and not _TRANSACTION_LOCAL.search(sql):
+        return "SET without LOCAL, which belongs to the session"
+    if word == "PRAGMA" and _PRAGMA_ASSIGNS.search(sql):
+        return "PRAGMA, which belongs to the session"
+    if word in _UNREPLAYABLE:
+        return _UNREPLAYABLE[word]
+    called = _FUNCTIONS.search(_LOCAL_SET_CONFIG.sub("", sql))
+    return None if called is None else f"{called.group(1).lower()}(), whose effect outlives a rollback"
+
+
+_remembered = lru_cache(maxsize=1024)(_read)

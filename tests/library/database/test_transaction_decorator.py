@@ -1,0 +1,153 @@
+"""`@resilient_transaction`: the function runs again, with fresh reads and with its objects as they were."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from warehouse.models import Account, Entry
+
+from stalwart import database_retry, resilient_transaction
+from stalwart.database import mark_side_effect
+from stalwart.events import RetryScheduled
+from stalwart.exceptions import ConfigurationError
+
+pytestmark = pytest.mark.usefixtures("django_db")
+
+
+def terminate(postgres) -> None:
+    connection.ensure_connection()
+    assert connection.connection.info.backend_pid in postgres.terminate_backends("library")
+
+
+def test_the_function_runs_again_and_reads_afresh(postgres, seen) -> None:
+    """What would be a mismatch in a replay is a new decision here."""
+    Account.objects.create(name="a", value=1)
+    calls = []
+
+    @resilient_transaction
+    def double() -> int:
+        calls.append(1)
+        account = Account.objects.get(name="a")
+        if len(calls) == 1:
+            terminate(postgres)
+            with postgres.connect("library") as other:
+                other.execute("UPDATE warehouse_account SET value = 10")
+        Account.objects.filter(name="a").update(value=account.value * 2)
+        return account.value
+
+    assert double() == 10
+    assert Account.objects.get().value == 20
+    assert len(calls) == 2
+    assert [event.operation.rpartition(".")[2] for event in seen if isinstance(event, RetryScheduled)] == [
+        "double"
+    ]
+
+
+def test_instances_are_as_they_were(postgres) -> None:
+    """An argument gets its fields back; an instance from elsewhere its key and state; no double count, no stale key."""
+    account = Account.objects.create(name="a", value=1)
+    elsewhere = Entry(text="x")
+    calls = []
+
+    @resilient_transaction()
+    def work(account: Account, entries: list[Entry]) -> None:
+        calls.append(1)
+        account.value += 1
+        account.save()
+        elsewhere.save()
+        Entry.objects.bulk_create(entries)
+        if len(calls) == 1:
+            assert elsewhere.pk is not None
+            terminate(postgres)
+        Entry.objects.create(text="last")
+
+    entries = [Entry(text="b1"), Entry(text="b2")]
+    work(account, entries)
+    assert Account.objects.get().value == account.value == 2
+    assert set(Entry.objects.values_list("pk", flat=True)) >= {elsewhere.pk, *(entry.pk for entry in entries)}
+    assert Entry.objects.count() == 4
+
+
+def test_a_side_effect_ends_the_repeats(postgres) -> None:
+    """After mark_side_effect the failure goes to the caller, with a note."""
+    calls = []
+
+    @resilient_transaction
+    def work() -> None:
+        calls.append(1)
+        mark_side_effect("sent the invoice")
+        terminate(postgres)
+        Entry.objects.create(text="x")
+
+    with pytest.raises(OperationalError) as caught:
+        work()
+    assert len(calls) == 1
+    assert any("sent the invoice" in note for note in caught.value.__notes__)
+
+
+def test_at_most_max_retries_also_when_decorators_nest(postgres) -> None:
+    """max_retries=2 means three calls, with database_retry around it, too."""
+    calls = []
+
+    @database_retry(max_retries=3)
+    @resilient_transaction(max_retries=2)
+    def work() -> None:
+        calls.append(1)
+        terminate(postgres)
+        Entry.objects.create(text="x")
+
+    with pytest.raises(OperationalError) as caught:
+        work()
+    assert len(calls) == 3
+    assert any("max_retries=2" in note for note in caught.value.__notes__)
+
+
+def test_a_hook_that_fails_after_the_commit_repeats_nothing(postgres) -> None:
+    """One call, one row."""
+    calls = []
+
+    def fail() -> None:
+        terminate(postgres)
+        Entry.objects.count()
+
+    @resilient_transaction
+    def work() -> None:
+        calls.append(1)
+        Entry.objects.create(text="x")
+        transaction.on_commit(fail)
+
+    with pytest.raises(OperationalError):
+        work()
+    connection.close()
+    assert (len(calls), Entry.objects.count()) == (1, 1)
+
+
+def test_inside_another_transaction_it_is_atomic(postgres) -> None:
+    """The outer block owns the transaction."""
+    calls = []
+
+    @resilient_transaction
+    def work() -> None:
+        calls.append(1)
+        Entry.objects.create(text="x")
+
+    with transaction.atomic():
+        work()
+        transaction.set_rollback(True)
+    assert (len(calls), Entry.objects.count()) == (1, 0)
+
+
+def test_what_cannot_be_run_again_is_refused() -> None:
+    """Generators, coroutines and classes, when decorating; and a number of retries that is none."""
+
+    async def coroutine() -> None:
+        pass
+
+    def generator():
+        yield
+
+    for thing in (coroutine, generator, dict):
+        with pytest.raises(TypeError):
+            resilient_transaction()(thing)
+    with pytest.raises(ConfigurationError, match="max_retries"):
+        resilient_transaction(max_retries=-1)
