@@ -181,7 +181,7 @@ def test_says_what_runs_where_gunicorn_cannot(monkeypatch: pytest.MonkeyPatch, f
         with pytest.raises(WorkbenchError, match="WSL 2"):
             GunicornServer("shop:application", cwd=folder, env={})
     monkeypatch.setattr(web.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(WorkbenchError, match=r"django-stalwart\[workbench\]"):
+    with pytest.raises(WorkbenchError, match=r"make venv"):
         GunicornServer("shop:application", cwd=folder, env={})
 
 
