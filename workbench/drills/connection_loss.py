@@ -42,7 +42,7 @@ from workbench.traffic import Load, Reply
 KINDS = ("backend-terminated", "server-killed", "tcp-reset")
 MISSING = ("blackhole", "slots exhausted")
 WARM_UP = 1.0
-GAP = 0.75  #: seconds between the end of one fault and the next: long enough for a service that recovers to show it
+GAP = 1.0  #: seconds between the end of one fault and the next: long enough for a service that recovers to show it
 SHORTEST, LONGEST = 0.3, 3.0  #: of an outage, as the claim's population says
 SUSTAIN = 0.25  #: seconds between two bites of a fault that does not last by itself
 LATE = 0.05  #: a generator later than this (99th percentile) did not offer the planned load
