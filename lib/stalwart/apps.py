@@ -1,4 +1,4 @@
-"""The Django app: adds the system checks and the signal. Nothing else of Stalwart needs it."""
+"""The Django app: adds the system checks, the signal and what watches database connections. Nothing else of Stalwart needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ class StalwartConfig(AppConfig):
     def ready(self) -> None:
         from stalwart import signals
         from stalwart.checks import check_middleware, check_settings
+        from stalwart.database import wiring
 
         checks.register(check_settings)
         checks.register(check_middleware)
         signals.connect()
+        wiring.connect()

@@ -30,11 +30,32 @@ class DatabaseConfig:
         reconnect_within: seconds that one decorated call may spend, in all, on getting a usable connection again; a
             resilient transaction, on each outage, and as long again on finding out what became of a COMMIT.
         replay_max_bytes: about what the log of one resilient transaction may hold; a longer one is not replayed.
+        reply_within: seconds; a reply that is overdue by then shuts its socket, which makes a silent network a lost
+            connection. 0: replies are waited for without a limit.
+        transparent_reads: outside transactions, a reading statement of the ORM whose connection was lost runs once more.
+        request_retries: times at most that `RequestRetryMiddleware` runs a failed view again. 0: never.
+        request_body_bytes: a request with a larger body is not run again.
+        commit_marker: a resilient transaction that writes leaves a row that tells, in all cases, whether it was committed;
+            needs `"stalwart.database.marker"` in INSTALLED_APPS.
+        pool_waiting: threads that may wait for a connection of a pool at once; one more is refused. 0: no limit of ours.
+        held_too_long: seconds after which a connection that is still checked out of its pool is reported with the stack
+            that took it. 0: not watched.
+        slow_query: seconds from which on a query counts as slow. 0: not watched.
+        explain_slow_queries: have the plan of each new kind of slow reading query explained, never executed.
     """
 
     enabled: bool = True
     reconnect_within: float = field(default=4.0, metadata={"at_least": 0.0})
     replay_max_bytes: int = field(default=4_000_000, metadata={"at_least": 0})
+    reply_within: float = field(default=0.0, metadata={"at_least": 0.0})
+    transparent_reads: bool = False
+    request_retries: int = field(default=0, metadata={"at_least": 0})
+    request_body_bytes: int = field(default=1_000_000, metadata={"at_least": 0})
+    commit_marker: bool = False
+    pool_waiting: int = field(default=0, metadata={"at_least": 0})
+    held_too_long: float = field(default=0.0, metadata={"at_least": 0.0})
+    slow_query: float = field(default=0.5, metadata={"at_least": 0.0})
+    explain_slow_queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
