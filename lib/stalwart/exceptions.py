@@ -5,6 +5,7 @@
     ├── CommitOutcomeUnknown        a write was sent, its answer was lost: done or not, nobody here knows
     ├── ReplayMismatch              a replayed transaction saw other data than its body had seen; nothing was written
     ├── TransactionLost             a transaction's block ended well, and yet nothing was written
+    ├── RetryInsideTransaction      a call that would have to be repeated was made inside somebody else's transaction
     ├── CircuitOpen                 the dependency was not called at all: its circuit is open
     └── BulkheadFull                the dependency was not called at all: too many calls of it are under way
 
@@ -92,6 +93,30 @@ class TransactionLost(StalwartError):
             f"nothing was written to database {self.alias!r}, although the block ended without an error: {self.reason}. "
             "Keep connections open inside the block, and catch database errors only around an inner atomic() of their "
             "own; to roll back on purpose, call transaction.set_rollback(True) or raise."
+        )
+
+
+class RetryInsideTransaction(StalwartError, RuntimeError):
+    """A function under `database_retry` was called inside an outer transaction; it was not run.
+
+    An error in there ends the whole transaction, so that a repeat from its middle can never succeed.
+
+    Args:
+        function: what was called.
+        alias: name of the database, in `settings.DATABASES`, on which the transaction is open.
+    """
+
+    def __init__(self, function: str, alias: str) -> None:
+        super().__init__(function, alias)
+        self.function = function
+        self.alias = alias
+
+    def __str__(self) -> str:
+        return (
+            f"database_retry did not call {self.function}: a transaction is open on database {self.alias!r}, and an error in "
+            "there ends all of it, so a repeat from the middle cannot succeed. Put the decorator around the outermost "
+            "function, outside its atomic(); with ATOMIC_REQUESTS, use RequestRetryMiddleware, or mark the view with "
+            "transaction.non_atomic_requests. A function that has nothing to do with that database names its own: using=..."
         )
 
 

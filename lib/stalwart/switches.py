@@ -1,4 +1,4 @@
-"""Connects the switches of the policies to `settings.STALWART`, and hands the connected policies to the public door.
+"""Connects the policies to `settings.STALWART` and to what the database part knows, and hands the connected policies to the public door.
 
 Settings are not loaded by this: until somebody else has loaded or configured them, a part counts as on.
 """
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils.functional import empty
 
 from stalwart import django_conf
+from stalwart.policies import registry
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.failover import Failover
 from stalwart.policies.operation import resilient_operation
@@ -24,5 +25,14 @@ def _errors() -> bool | None:
     return django_conf.current().errors.enabled
 
 
+def _database_objects(error: Exception) -> str | None:
+    from stalwart.database.objection import (
+        object_to,  # only after a failure: who uses no database loads nothing of it
+    )
+
+    return object_to(error)
+
+
 ERRORS.connect(_errors)
+registry.objections.register("database", _database_objects, replace=True)
 django_conf.on_refresh(ERRORS.forget)

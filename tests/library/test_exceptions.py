@@ -15,6 +15,7 @@ from stalwart.exceptions import (
     CommitOutcomeUnknown,
     ConfigurationError,
     ReplayMismatch,
+    RetryInsideTransaction,
     StalwartError,
     TransactionLost,
 )
@@ -24,6 +25,7 @@ ALL = [
     CommitOutcomeUnknown("other", 4711, "INSERT"),
     ReplayMismatch("SELECT 1", 2),
     TransactionLost("default", "it was closed"),
+    RetryInsideTransaction("shop.views.buy", "default"),
     CircuitOpen("quotes", 1.25),
     CircuitOpen("quotes", float("inf")),
     BulkheadFull("quotes", 8),
@@ -55,7 +57,7 @@ def test_the_docstring_draws_every_error() -> None:
         for value in vars(exceptions).values()
         if isinstance(value, type) and issubclass(value, Exception)
     ]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     assert all(kind.__name__ in exceptions.__doc__ for kind in kinds)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from stalwart.database.classification import Classification, ErrorClass
 from stalwart.database.codes import ENDED_WHILE_IDLE
 from stalwart.database.origin import Site
+from stalwart.database.settling import NOT_COMMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def decide(
         alias = each.origin.connection.alias if each.origin.connection is not None else "default"
         if not each.connection_lost and each.error_class is not ErrorClass.AMBIGUOUS:
             continue  # the server answered: surely not committed
+        if NOT_COMMITTED in each.error.__dict__:
+            continue  # the server was asked
         never_sent = each.unsent or any(each.origin.driver is driver for driver in gone)
         if not never_sent and each.code not in ENDED_WHILE_IDLE:
             return Unknown(alias, "COMMIT")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from stalwart.database.cursors import RecordingCursor, recording_class
@@ -66,3 +67,8 @@ class Hooks:
         if not isinstance(context["cursor"], RecordingCursor):
             self._block.bypassed("a statement on a cursor that was opened before the block")
         return execute(sql, params, many, context)
+
+
+def is_inside_block(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a resilient block is open on the connection."""
+    return "set_rollback" in connection.__dict__

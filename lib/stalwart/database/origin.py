@@ -75,6 +75,24 @@ def origin_of(error: BaseException) -> Origin:
     return Origin(site, connection, driver)
 
 
+def came_out_of_a_hook(error: BaseException) -> bool:
+    """Whether an `on_commit` hook has raised it. Looks at no frame's variables, which would keep them alive."""
+    return any(
+        frame.f_code.co_name == "run_and_clear_commit_hooks"
+        and frame.f_globals.get("__name__") == BaseDatabaseWrapper.__module__
+        for frame in _frames(error)
+    )
+
+
+def statement_of(error: BaseException) -> str | None:
+    """The text of the statement that was being executed; None where it was none."""
+    found = None
+    for frame in _frames(error):
+        if isinstance(frame.f_locals.get("self"), CursorWrapper) and "sql" in frame.f_locals:
+            found = str(frame.f_locals["sql"])
+    return found
+
+
 def _site_in_wrapper(name: str, leaving: bool) -> Site:
     if name in ("commit", "_commit"):
         return Site.COMMIT

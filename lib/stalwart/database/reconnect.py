@@ -15,6 +15,7 @@ from django.db.utils import Error
 
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
+from stalwart.database.driver import ask
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.deadline import Deadline
 
@@ -95,6 +96,28 @@ def close_quietly(connection: BaseDatabaseWrapper) -> None:
         connection.close()
     except Error:
         connection.connection = None
+
+
+# What a session may hold for its caller beyond a transaction: giving the connection back would take it away, or hand it on.
+_HOLDS_SOMETHING = (
+    "SELECT pg_my_temp_schema() <> 0 OR EXISTS (SELECT FROM pg_cursors) "
+    "OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
+)
+
+
+def give_back(connection: BaseDatabaseWrapper) -> None:
+    """Return a connection to its pool while nobody needs it, unless its session holds a cursor, lock or table of the caller.
+
+    Without a pool it stays open: to connect anew would cost more than a slot that is idle for a moment. Outside
+    transactions only.
+    """
+    if getattr(connection, "pool", None) is None or connection.connection is None:
+        return
+    try:
+        if not ask(connection, _HOLDS_SOMETHING)[0][0]:
+            connection.close()
+    except Error:
+        close_quietly(connection)
 
 
 def _takes_writes(connection: BaseDatabaseWrapper) -> bool:

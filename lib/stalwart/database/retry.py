@@ -52,18 +52,28 @@ def database_retry(
     repeat first waits for a usable one, by jittered connect attempts for up to
     `STALWART["DATABASE"]["RECONNECT_WITHIN"]` seconds (4) per decorated call; these attempts are not calls.
 
+    **COMMIT** is not guessed. On PostgreSQL with psycopg 3 the transaction's id is learnt with its first write, in the same
+    message, and when the reply to COMMIT is lost, a new connection asks the server: what is committed ends as if the reply
+    had come, what is not is repeated. What cannot be found out is raised as `CommitOutcomeUnknown`.
+
+    While a repeat waits, a connection from a pool goes back to it, unless the session holds a cursor, an advisory lock or
+    a temporary table.
+
     It is never repeated
 
-    * inside an outer `atomic` block, or with autocommit off: there a repeat cannot succeed, and the error belongs to
-      the block. So on a view with ATOMIC_REQUESTS the decorator does nothing;
     * when something that the call wrote is already committed, be it by an inner `atomic` block or a statement in
       autocommit mode, also when an `on_commit` hook failed after the commit;
-    * when the connection was lost during COMMIT, or during a write in autocommit mode: the write is done or not, and
-      that is raised as `CommitOutcomeUnknown`, also when the transaction only read. A COMMIT that the server refused with a code was surely not done and
-      counts as any other error. Writes are told from reads by the statement's first word (`SELECT`, `SHOW`, ... read;
-      `WITH` reads unless a changing word is in it). A SELECT whose function writes, COPY and statements on a raw driver
-      connection are not seen as writes: give such a function an `atomic` block of its own, and nothing beside it;
+    * when a write in autocommit mode lost its connection, or a COMMIT that cannot be settled as above (another database,
+      a transaction that nobody saw writing): it is done or not, and that is raised as `CommitOutcomeUnknown`. A COMMIT that
+      the server refused with a code was surely not done and counts as any other error. Writes are told from reads by the
+      statement's first word (`SELECT`, `SHOW`, ... read; `WITH` reads unless a changing word is in it). A SELECT whose
+      function writes, COPY and statements on a raw driver connection are not seen as writes: give such a function an
+      `atomic` block of its own, and nothing beside it;
     * after a statement timeout, and for errors that are no database errors.
+
+    Inside an outer transaction a repeat cannot succeed, so there the call is refused, before it begins:
+    `RetryInsideTransaction`. Two cases pass straight through instead: inside another layer of ours, which repeats the
+    whole (a decorated function's own block, a resilient transaction), and in Django's `TestCase`.
 
     When the repeats are used up, the database's error is raised as it came, with a note on calls and waits. The function
     must not hand out something lazy: a queryset that is evaluated by the caller is evaluated outside the decorator.
@@ -82,6 +92,7 @@ def database_retry(
             with the caller when the database fails; use `QuerysetMemoryOptimizer.chunk_queryset`, which can resume.
         ConfigurationError: (when decorating) for arguments that make no sense.
         CommitOutcomeUnknown: (when calling) see above.
+        RetryInsideTransaction: (when calling) see above.
     """
     if not isinstance(max_retries, int):
         return database_retry()(max_retries)

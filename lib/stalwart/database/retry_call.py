@@ -11,18 +11,20 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error
 
 from stalwart import django_conf, events
 from stalwart.database.classification import Classification, chain, classify, failures
 from stalwart.database.codes import TRANSIENT, ErrorClass
 from stalwart.database.decision import GiveUp, Repeat, Unknown, decide
+from stalwart.database.hooks import is_inside_block
 from stalwart.database.origin import Site, origin_of
-from stalwart.database.reconnect import Reconnection, close_quietly
+from stalwart.database.reconnect import Reconnection, close_quietly, give_back
 from stalwart.database.watch import CallWatch, active
-from stalwart.exceptions import CommitOutcomeUnknown, StalwartError
+from stalwart.exceptions import CommitOutcomeUnknown, RetryInsideTransaction, StalwartError
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.deadline import Deadline
-from stalwart.policies.marker import GIVEN_UP, mark
+from stalwart.policies.marker import GIVEN_UP, mark, note
 
 R = TypeVar("R")
 
@@ -40,8 +42,12 @@ class RetryPlan:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
 
-    def watch(self, *, shared: bool = False) -> CallWatch | None:
-        """A watch over the connections of this thread, None where a call must go straight through."""
+    def watch(self, name: str, *, shared: bool = False) -> CallWatch | None:
+        """A watch over the connections of this thread, None where a call must go straight through.
+
+        Raises:
+            RetryInsideTransaction: the call is made inside a transaction of somebody else.
+        """
         if not django_conf.current().database.enabled:
             return None
         watched = [connections[alias] for alias in (connections if self.aliases is None else self.aliases)]
@@ -49,15 +55,30 @@ class RetryPlan:
             # `autocommit` is False before the first connect as well, so a closed connection says nothing.
             unmanaged = connection.connection is not None and not connection.autocommit
             if connection.in_atomic_block or unmanaged:
+                if not (_is_watched_over(connection) or _is_a_testcase(connection)):
+                    raise RetryInsideTransaction(name, connection.alias)
                 return None
         return CallWatch(watched, shared=shared)
+
+
+def _is_watched_over(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a layer of ours around the transaction repeats it as a whole."""
+    return is_inside_block(connection) or any(
+        isinstance(each, CallWatch) and each.concerns_this_context for each in connection.execute_wrappers
+    )
+
+
+def _is_a_testcase(connection: BaseDatabaseWrapper) -> bool:
+    """Whether only Django's TestCase has a transaction open: what is tested there would run outside of one."""
+    blocks = connection.atomic_blocks
+    return bool(blocks) and all(getattr(each, "_from_testcase", False) for each in blocks)
 
 
 def call(
     plan: RetryPlan, name: str, function: Callable[..., R], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> R:
     """Make a synchronous call under the plan."""
-    watch = plan.watch()
+    watch = plan.watch(name)
     if watch is None:
         return function(*args, **kwargs)
     state: _State | None = None
@@ -71,6 +92,7 @@ def call(
         try:
             state = state or _State(plan, name)
             wait = state.after(failure, watch)
+            state.release(watch)
             for reconnection in state.reconnections(watch):
                 while not reconnection.attempt():
                     pause = reconnection.next_wait()
@@ -93,7 +115,7 @@ async def call_async(
     kwargs: Mapping[str, Any],
 ) -> R:
     """Make a call of a coroutine function under the plan; connections are touched only in the thread of the ORM."""
-    watch = await sync_to_async(_enter, thread_sensitive=True)(plan)
+    watch = await sync_to_async(_enter, thread_sensitive=True)(plan, name)
     if watch is None:
         return await function(*args, **kwargs)
     state: _State | None = None
@@ -105,6 +127,7 @@ async def call_async(
         try:
             state = state or _State(plan, name)
             wait = await sync_to_async(state.after, thread_sensitive=True)(failure, watch)
+            await sync_to_async(state.release, thread_sensitive=True)(watch)
             for reconnection in state.reconnections(watch):
                 attempt = sync_to_async(reconnection.attempt, thread_sensitive=True)
                 while not await attempt():
@@ -121,8 +144,8 @@ async def call_async(
         await sync_to_async(watch.__enter__, thread_sensitive=True)()
 
 
-def _enter(plan: RetryPlan) -> CallWatch | None:
-    watch = plan.watch(shared=True)
+def _enter(plan: RetryPlan, name: str) -> CallWatch | None:
+    watch = plan.watch(name, shared=True)
     return None if watch is None else watch.__enter__()
 
 
@@ -157,6 +180,9 @@ class _State:
         links = list(chain(failure, self._before))
         known = failures(failure, self._before)
         self._chosen = chosen = classify(failure, self._before)
+        unknown = next((link for link in links if isinstance(link, CommitOutcomeUnknown)), None)
+        if unknown is not None and isinstance(failure, Error):
+            raise unknown  # leaving the block met a server that is away, and that hid it
         if any(isinstance(link, StalwartError) or GIVEN_UP in link.__dict__ for link in links):
             raise failure
         if chosen is not None and chosen.origin.connection not in (None, *watch.connections):
@@ -191,6 +217,13 @@ class _State:
             else f"max_retries={self._plan.max_retries} are used up"
         )
         raise failure if reason is None else self._given_up(failure, reason)
+
+    def release(self, watch: CallWatch) -> None:
+        """Give pooled connections back for the time of the wait: others can use them, we cannot."""
+        lost = self._lost(watch)
+        for connection in watch.connections:
+            if connection not in lost:
+                give_back(connection)
 
     def reconnections(self, watch: CallWatch) -> list[Reconnection]:
         """What has to be done before the next call, per lost connection. The time for it counts from the first one on."""
@@ -248,9 +281,10 @@ class _State:
     def _given_up(self, failure: Exception, reason: str) -> Exception:
         error_class, kind, code = self._error(failure)
         waits = ", ".join(f"{wait:.3f}" for wait in self._waits) or "none"
-        failure.add_note(
+        note(
+            failure,
             f"database_retry gave up on {self._name}: {reason}. Calls: {self._calls}; waits in s: {waits}; "
-            f"last failure: {error_class}{'' if code is None else ' ' + code}."
+            f"last failure: {error_class}{'' if code is None else ' ' + code}.",
         )
         mark(failure)
         events.emit(events.RetryGivenUp(self._name, self._calls, reason, error_class, kind, code))

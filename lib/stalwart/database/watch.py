@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stalwart.database.classification import failures
-
-Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
+from stalwart.database.settling import Execute, Settling
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/|\()+", re.DOTALL)
 _HARMLESS = frozenset(
@@ -60,31 +59,44 @@ class CallWatch:
     def __enter__(self) -> CallWatch:
         for connection in self.connections:
             connection.execute_wrappers.append(self)
+            Settling.install(connection, wrote_in_transaction)
         return self
 
     def __exit__(self, *_: object) -> None:
         for connection in self.connections:
             # Not simply the last one: other wrappers may have come and stayed meanwhile. `==` is identity here.
             connection.execute_wrappers.remove(self)
+            if not any(isinstance(each, CallWatch) for each in connection.execute_wrappers):
+                Settling.remove(connection)
 
     def __call__(self, execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if self._shared and self not in active.get():
+        if not self.concerns_this_context:
             return execute(sql, params, many, context)
         connection: BaseDatabaseWrapper = context["connection"]
         writes = not reads_only(sql)
         by_itself = writes and not connection.in_atomic_block and connection.autocommit
         dead_before = by_itself and _is_dead(connection.connection)
         driver = connection.connection
+        marks = writes and connection.in_atomic_block and not self._has_marked(connection)
+        settling = Settling.of(connection) if marks else None
         try:
-            result = execute(sql, params, many, context)
+            if settling is not None:
+                result = settling.first_write(execute, sql, params, many, context)
+            else:
+                result = execute(sql, params, many, context)
         except Exception as error:
             self._failed(error, sql, connection.alias, driver, in_doubt=by_itself and not dead_before)
             raise
         if by_itself:
             self.committed = True
-        elif writes and connection.in_atomic_block:
-            self._mark(connection)
+        elif marks:
+            connection.on_commit(self._on_commit)
         return result
+
+    @property
+    def concerns_this_context(self) -> bool:
+        """Whether what runs now belongs to the watched call: coroutines share a thread's connections."""
+        return not self._shared or self in active.get()
 
     def _failed(self, error: Exception, sql: str, alias: str, driver: Any, *, in_doubt: bool) -> None:
         known = failures(error)
@@ -95,13 +107,20 @@ class CallWatch:
         if in_doubt and not known[0].unsent:
             self.doubtful = (first_word(sql), alias)
 
-    def _mark(self, connection: BaseDatabaseWrapper) -> None:
+    def _has_marked(self, connection: BaseDatabaseWrapper) -> bool:
         # An entry is gone exactly when the savepoint that held it was rolled back, and then so is the write it stood for.
-        if not any(entry[1] == self._on_commit for entry in connection.run_on_commit):
-            connection.on_commit(self._on_commit)
+        return any(entry[1] == self._on_commit for entry in connection.run_on_commit)
 
     def _on_commit(self) -> None:
         self.committed = True
+
+
+def wrote_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a watched call has written in the transaction that is going on, and that stands."""
+    return any(
+        isinstance(each, CallWatch) and each.concerns_this_context and each._has_marked(connection)
+        for each in connection.execute_wrappers
+    )
 
 
 def reads_only(sql: str) -> bool:

@@ -17,13 +17,13 @@ from django.db import (
     transaction,
 )
 from django.db.models import F
-from django.test import override_settings
+from django.test import TestCase, override_settings
 from warehouse.models import Account, Entry
 
-from stalwart import database_retry
+from stalwart import database_retry, resilient_transaction
 from stalwart.database.classification import ErrorClass
 from stalwart.events import ConnectionRestored, OutcomeUnknown, RetryGivenUp, RetryScheduled
-from stalwart.exceptions import CommitOutcomeUnknown, ConfigurationError
+from stalwart.exceptions import CommitOutcomeUnknown, ConfigurationError, RetryInsideTransaction
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -483,24 +483,87 @@ def test_error_swallowed_inside_atomic_is_no_unknown_outcome(postgres) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_inside_an_outer_atomic_block_errors_pass_through(postgres) -> None:
-    """Inside an outer transaction nothing is repeated and the connection is left to the block."""
+@contextlib.contextmanager
+def autocommit_off():
+    transaction.set_autocommit(False)
+    try:
+        yield
+    finally:
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.parametrize("somebody_elses", [transaction.atomic, autocommit_off])
+def test_inside_an_outer_transaction_the_call_is_refused(somebody_elses) -> None:
+    """Inside somebody else's transaction a repeat cannot succeed: the call is refused before it begins, with the way out."""
     calls = []
 
     @database_retry
     def read() -> None:
         calls.append(1)
-        Account.objects.count()
 
-    @transaction.atomic
-    def block() -> None:
-        Account.objects.count()
-        terminate_own_backend(postgres)
+    with somebody_elses(), pytest.raises(RetryInsideTransaction, match="outermost function") as caught:
         read()
+    assert calls == []
+    assert caught.value.alias == "default"
 
-    with pytest.raises(OperationalError):
-        block()
-    assert len(calls) == 1
+
+def test_inside_a_transaction_on_another_database_the_call_is_made() -> None:
+    """A function that names its database may be called inside a transaction on another one."""
+
+    @database_retry(using="default")
+    def read() -> int:
+        return Account.objects.count()
+
+    with transaction.atomic(using="lite"):
+        assert read() == 0
+
+
+def test_inside_a_layer_of_ours_the_call_passes_straight_through(postgres) -> None:
+    """Inside a decorated function's own block, or a resilient one, the outer layer repeats, so that the inner call is made."""
+    calls = []
+
+    @database_retry
+    def inner() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            terminate_own_backend(postgres)
+        Entry.objects.create(text="x")
+
+    @database_retry
+    def outer() -> None:
+        with transaction.atomic():
+            Account.objects.count()
+            inner()
+
+    outer()
+    assert len(calls) == 2
+    with resilient_transaction():
+        inner()
+    assert Entry.objects.count() == 2
+
+
+class InATestCase(TestCase):
+    """Not collected by itself: run by the test below."""
+
+    __test__ = False
+
+    def runTest(self) -> None:
+        @database_retry
+        def write() -> None:
+            with transaction.atomic():
+                Entry.objects.create(text="x")
+
+        write()
+        assert Entry.objects.count() == 1
+        with pytest.raises(RetryInsideTransaction), transaction.atomic():
+            write()
+
+
+def test_in_a_django_testcase_the_call_is_made() -> None:
+    """The transaction that TestCase wraps around each test is none that the code has opened; one inside it is."""
+    result = InATestCase().run()
+    assert result is not None
+    assert result.wasSuccessful(), result.errors + result.failures
 
 
 def test_nested_decorators_make_at_most_n_plus_one_calls() -> None:
