@@ -111,3 +111,16 @@ def seen() -> Iterator[list[object]]:
     undo = events.subscribe(records.append)
     yield records
     undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_names() -> Iterator[None]:
+    """Each test begins without circuits and budgets of others: they are shared by name."""
+    from stalwart.policies.breaker import CircuitBreaker
+    from stalwart.policies.budget import RetryBudget
+
+    CircuitBreaker.shared.clear()
+    RetryBudget.shared.clear()
+    yield
+    CircuitBreaker.shared.clear()
+    RetryBudget.shared.clear()

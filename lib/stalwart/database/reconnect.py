@@ -3,12 +3,16 @@
 Three quick repeats do not outlive an outage of seconds, so a repeat waits until the database answers. The waits between
 the attempts are short and jittered: the first answer after an outage should not be missed by long, and not all workers
 should knock at once. The time that a single attempt takes is the driver's: set `OPTIONS["connect_timeout"]`.
+
+A wait holds a thread of the application. When waits have often been in vain of late, the outage is a long one, and a
+circuit ("database:default") ends them at once: the one attempt is still made, so nothing is refused that would have worked.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
@@ -16,8 +20,11 @@ from django.db.utils import Error
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import ask
+from stalwart.exceptions import CircuitOpen, ConfigurationError
 from stalwart.policies.backoff import Backoff
+from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.deadline import Deadline
+from stalwart.policies.guard import Guard
 
 BETWEEN_ATTEMPTS = Backoff(base=0.02, multiplier=1.5, cap=0.15)
 
@@ -47,6 +54,7 @@ class Reconnection:
     ) -> None:
         self.connection = connection
         self.attempts = 0
+        self.refusal: CircuitOpen | None = None
         self._broken = broken
         self._deadline = deadline
         self._writable = writable
@@ -54,6 +62,7 @@ class Reconnection:
         self._clock = clock
         self._began = clock()
         self._hopeless = False
+        self._guard: Guard | None = None
 
     @property
     def seconds(self) -> float:
@@ -74,6 +83,7 @@ class Reconnection:
         try:
             self.connection.ensure_connection()
             if self.connection.is_usable() and (not self._writable or _takes_writes(self.connection)):
+                self._waited_for(None)
                 return True
         except Error as error:
             known = classify(error)
@@ -86,8 +96,42 @@ class Reconnection:
         """Seconds to wait before the next attempt, None if there is none."""
         if self._hopeless:
             return None
+        if self._guard is None:
+            guard = _circuit(self.connection.alias).guard()
+            try:
+                guard.__enter__()
+            except CircuitOpen as refusal:
+                self.refusal = refusal
+                return None
+            self._guard = guard
         wait = BETWEEN_ATTEMPTS.wait(self.attempts, self._random)
-        return wait if self._deadline.fits(wait) else None
+        if self._deadline.fits(wait):
+            return wait
+        self._waited_for(TimeoutError("no usable connection in time"))
+        return None
+
+    def why(self) -> str:
+        """Why there is no usable connection, for a note on the error."""
+        if self.refusal is not None:
+            return (
+                f"no usable connection to {self.connection.alias!r}; circuit {self.refusal.name!r} is open, so nobody waits "
+                f"for one during the next {self.refusal.retry_after:.1f} s"
+            )
+        return f"no usable connection to {self.connection.alias!r} after {self.attempts} attempts in {self.seconds:.1f} s"
+
+    def _waited_for(self, error: Exception | None) -> None:
+        """Tell the circuit how a wait has ended, if there was one."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.__exit__(None if error is None else type(error), error, None)
+
+
+def _circuit(alias: str) -> CircuitBreaker:
+    """The circuit over the waits for a database; whoever has configured one of that name keeps it so."""
+    name = f"database:{alias}"
+    with suppress(ConfigurationError):
+        return CircuitBreaker(name, minimum_calls=5, window=20, probes=1)
+    return CircuitBreaker(name)
 
 
 def close_quietly(connection: BaseDatabaseWrapper) -> None:

@@ -13,6 +13,7 @@ from stalwart.database.codes import ErrorClass
 from stalwart.database.retry_call import RetryPlan, call, call_async
 from stalwart.exceptions import ConfigurationError
 from stalwart.policies.backoff import Backoff
+from stalwart.policies.budget import RetryBudget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +60,10 @@ def database_retry(
     While a repeat waits, a connection from a pool goes back to it, unless the session holds a cursor, an advisory lock or
     a temporary table.
 
+    Waits that were in vain open a circuit ("database:<alias>"): in a long outage calls then try once and fail, instead of
+    holding every thread for 4 s; `CircuitBreaker("database:default", ...)` sets when. Repeats after an overload that the server
+    has answered (53xxx) are paid for by a budget that all call sites with the same `using` share; others wait or are cheap.
+
     It is never repeated
 
     * when something that the call wrote is already committed, be it by an inner `atomic` block or a statement in
@@ -99,15 +104,17 @@ def database_retry(
     if isinstance(max_retries, bool) or max_retries < 0:
         raise ConfigurationError(f"max_retries is {max_retries!r}; use a whole number, 0 or more")
     types, classes = _split(on)
+    aliases = None if using is None else ((using,) if isinstance(using, str) else tuple(using))
     plan = RetryPlan(
         max_retries=max_retries,
         backoff=Backoff(base=delay, multiplier=backoff, cap=max_delay),
-        aliases=None if using is None else ((using,) if isinstance(using, str) else tuple(using)),
+        aliases=aliases,
         on_types=types,
         on_classes=classes,
         random=random.random,
         clock=time.monotonic,
         sleep=time.sleep,
+        budget=RetryBudget(":".join(("database", *sorted(aliases or ())))),
     )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

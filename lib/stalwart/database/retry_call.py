@@ -23,6 +23,7 @@ from stalwart.database.reconnect import Reconnection, close_quietly, give_back
 from stalwart.database.watch import CallWatch, active
 from stalwart.exceptions import CommitOutcomeUnknown, RetryInsideTransaction, StalwartError
 from stalwart.policies.backoff import Backoff
+from stalwart.policies.budget import UNLIMITED, RetryBudget
 from stalwart.policies.deadline import Deadline
 from stalwart.policies.marker import GIVEN_UP, mark, note
 
@@ -41,6 +42,7 @@ class RetryPlan:
     random: Callable[[], float]
     clock: Callable[[], float]
     sleep: Callable[[float], None]
+    budget: RetryBudget = UNLIMITED
 
     def watch(self, name: str, *, shared: bool = False) -> CallWatch | None:
         """A watch over the connections of this thread, None where a call must go straight through.
@@ -85,9 +87,12 @@ def call(
     while True:
         try:
             with watch:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  told apart below; what is not ours is raised again
             failure = error
+        else:
+            _succeeded(plan, state)
+            return result
         # Out of the except block on purpose: what comes now must not get this failure as its context.
         try:
             state = state or _State(plan, name)
@@ -121,9 +126,12 @@ async def call_async(
     state: _State | None = None
     while True:
         try:
-            return await _watched(watch, function, args, kwargs)
+            result = await _watched(watch, function, args, kwargs)
         except Exception as error:  # noqa: BLE001  told apart below; what is not ours is raised again
             failure = error
+        else:
+            _succeeded(plan, state)
+            return result
         try:
             state = state or _State(plan, name)
             wait = await sync_to_async(state.after, thread_sensitive=True)(failure, watch)
@@ -142,6 +150,13 @@ async def call_async(
             del failure
         watch = CallWatch(watch.connections, shared=True)
         await sync_to_async(watch.__enter__, thread_sensitive=True)()
+
+
+def _succeeded(plan: RetryPlan, state: _State | None) -> None:
+    if state is not None:
+        state.succeeded()
+    elif plan.budget.low:
+        plan.budget.deposit()
 
 
 def _enter(plan: RetryPlan, name: str) -> CallWatch | None:
@@ -197,7 +212,13 @@ class _State:
             hook_failed=any(origin_of(link).site is Site.HOOK for link in links),
             lost=watch.lost,
         )
-        if isinstance(verdict, Repeat) and self._calls <= self._plan.max_retries:
+        repeats = isinstance(verdict, Repeat) and self._calls <= self._plan.max_retries
+        reason = verdict.reason if isinstance(verdict, GiveUp) else None
+        if repeats and self._is_overload() and not self._plan.budget.debit():
+            repeats, reason = False, f"the retry budget of {self._plan.budget.name!r} is used up"
+        elif isinstance(verdict, Repeat):
+            reason = f"max_retries={self._plan.max_retries} are used up"
+        if repeats:
             wait = self._plan.backoff.wait(self._calls, self._plan.random)
             self._waits.append(wait)
             events.emit(
@@ -211,12 +232,20 @@ class _State:
         if isinstance(verdict, Unknown):
             events.emit(events.OutcomeUnknown(self._name, verdict.alias, None, verdict.during))
             raise CommitOutcomeUnknown(verdict.alias, None, verdict.during) from failure
-        reason = (
-            verdict.reason
-            if isinstance(verdict, GiveUp)
-            else f"max_retries={self._plan.max_retries} are used up"
-        )
         raise failure if reason is None else self._given_up(failure, reason)
+
+    def _is_overload(self) -> bool:
+        """Whether the server has answered that it has no room for this: repeats are what makes that worse.
+
+        After a lost connection a repeat waits for the server, and a conflict says that it is well: both are free.
+        """
+        chosen = self._chosen
+        return chosen is not None and chosen.error_class is ErrorClass.CAPACITY and not chosen.connection_lost
+
+    def succeeded(self) -> None:
+        """A repeat has succeeded: what it cost is given back."""
+        if self._is_overload():
+            self._plan.budget.refund()
 
     def release(self, watch: CallWatch) -> None:
         """Give pooled connections back for the time of the wait: others can use them, we cannot."""
@@ -251,11 +280,7 @@ class _State:
 
     def out_of_time(self, failure: Exception, reconnection: Reconnection) -> Exception:
         """The failure, to be raised because no usable connection came in time."""
-        alias = reconnection.connection.alias
-        return self._given_up(
-            failure,
-            f"no usable connection to {alias!r} after {reconnection.attempts} attempts in {reconnection.seconds:.1f} s",
-        )
+        return self._given_up(failure, reconnection.why())
 
     def _lost(self, watch: CallWatch) -> list[BaseDatabaseWrapper]:
         """The connections that the failed call left unusable; where the error does not tell which, all open ones."""

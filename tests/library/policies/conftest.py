@@ -58,16 +58,3 @@ def held() -> Callable[..., contextlib.AbstractContextManager[None]]:
             thread.join(10)
 
     return hold
-
-
-@pytest.fixture(autouse=True)
-def _own_names() -> Iterator[None]:
-    """Each test begins without circuits and budgets."""
-    from stalwart.policies.breaker import CircuitBreaker
-    from stalwart.policies.budget import RetryBudget
-
-    CircuitBreaker.shared.clear()
-    RetryBudget.shared.clear()
-    yield
-    CircuitBreaker.shared.clear()
-    RetryBudget.shared.clear()
