@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stalwart.database.retry import database_retry
+    from stalwart.database.status import get_database_status
     from stalwart.database.transaction import resilient_transaction
     from stalwart.memory.querysets import QuerysetMemoryOptimizer
     from stalwart.switches import CircuitBreaker, Failover, resilient_operation
@@ -23,6 +24,7 @@ __all__ = [
     "QuerysetMemoryOptimizer",
     "__version__",
     "database_retry",
+    "get_database_status",
     "resilient_operation",
     "resilient_transaction",
 ]
@@ -32,6 +34,7 @@ _HOMES = {
     "Failover": "stalwart.switches",
     "QuerysetMemoryOptimizer": "stalwart.memory.querysets",
     "database_retry": "stalwart.database.retry",
+    "get_database_status": "stalwart.database.status",
     "resilient_operation": "stalwart.switches",
     "resilient_transaction": "stalwart.database.transaction",
 }

@@ -210,6 +210,61 @@ class CommitResolved(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionsInvalidated(Event):
+    """The server takes no writes, or has another role than before: connections that were open by then are not used for long.
+
+    Attributes:
+        alias: name of the database.
+        reason: what was seen.
+        connections: that threads of this process had at that moment, so not those that lay in a pool.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    reason: str
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionHeldTooLong(Event):
+    """A connection of a pool is checked out for longer than `HELD_TOO_LONG`; sent once per checkout.
+
+    Attributes:
+        alias: name of the database.
+        seconds: since when.
+        thread: name of the thread that took it.
+        taken_at: the frames that took it, innermost first, as "file:line in function"; without Django's own.
+        now_at: where that thread was when this was sent, likewise; empty when it is gone.
+        lost: its thread has ended without closing it, so the pool is one connection short for good.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    seconds: float
+    thread: str
+    taken_at: tuple[str, ...]
+    now_at: tuple[str, ...]
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInherited(Event):
+    """This process was forked from one whose connection pool was open, and has opened a pool of its own instead.
+
+    Attributes:
+        alias: name of the database.
+        parent: process id of the other one.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    parent: int
+
+
 Sink: TypeAlias = Callable[[Event], object]
 
 

@@ -7,6 +7,12 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+# What a session may hold for its caller beyond a transaction: giving the connection back would take it away, or hand it on.
+_HOLDS_SOMETHING = (
+    "SELECT pg_my_temp_schema() <> 0 OR EXISTS (SELECT FROM pg_cursors) "
+    "OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
+)
+
 
 def open_cursor(connection: BaseDatabaseWrapper, name: str | None = None) -> Any:
     """A cursor of the driver, server-side if it has a name (PostgreSQL only)."""
@@ -41,3 +47,8 @@ def ask(connection: BaseDatabaseWrapper, sql: str, *params: object) -> list[Any]
         return rows
     finally:
         close_cursor(cursor)
+
+
+def holds_something(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a PostgreSQL session holds a cursor, an advisory lock or a temporary table. Outside transactions only."""
+    return bool(ask(connection, _HOLDS_SOMETHING)[0][0])

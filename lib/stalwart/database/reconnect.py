@@ -19,7 +19,8 @@ from django.db.utils import Error
 
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
-from stalwart.database.driver import ask
+from stalwart.database.driver import holds_something
+from stalwart.database.health import demoted
 from stalwart.exceptions import CircuitOpen, ConfigurationError
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.breaker import CircuitBreaker
@@ -82,9 +83,12 @@ class Reconnection:
             close_quietly(self.connection)
         try:
             self.connection.ensure_connection()
-            if self.connection.is_usable() and (not self._writable or _takes_writes(self.connection)):
-                self._waited_for(None)
-                return True
+            if self.connection.is_usable():
+                if not self._writable or _takes_writes(self.connection):
+                    self._waited_for(None)
+                    return True
+                # Else its pool would hand out the same ones again, for as long as we ask.
+                demoted(self.connection, "a new connection takes no writes")
         except Error as error:
             known = classify(error)
             # A password that is wrong now will be wrong in a second, too.
@@ -142,13 +146,6 @@ def close_quietly(connection: BaseDatabaseWrapper) -> None:
         connection.connection = None
 
 
-# What a session may hold for its caller beyond a transaction: giving the connection back would take it away, or hand it on.
-_HOLDS_SOMETHING = (
-    "SELECT pg_my_temp_schema() <> 0 OR EXISTS (SELECT FROM pg_cursors) "
-    "OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
-)
-
-
 def give_back(connection: BaseDatabaseWrapper) -> None:
     """Return a connection to its pool while nobody needs it, unless its session holds a cursor, lock or table of the caller.
 
@@ -158,7 +155,7 @@ def give_back(connection: BaseDatabaseWrapper) -> None:
     if getattr(connection, "pool", None) is None or connection.connection is None:
         return
     try:
-        if not ask(connection, _HOLDS_SOMETHING)[0][0]:
+        if not holds_something(connection):
             connection.close()
     except Error:
         close_quietly(connection)

@@ -2,6 +2,9 @@
 
 Each feature is a module with `attach(connection)`, called after every connect (a reconnect, a checkout from a pool), so it
 must be idempotent, and with `detach(connection)`. Whether a feature does anything is decided by the settings at call time.
+
+`PREPARED` are features that must be there before a connection object first connects, which may fail: their
+`prepare(connection)` is called when `django.db.connections` makes one for a thread.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-FEATURES: tuple[ModuleType, ...] = ()
+from stalwart.database import forking, health, pool
+
+PREPARED: tuple[ModuleType, ...] = (health, pool)
+FEATURES: tuple[ModuleType, ...] = (health, pool)
 
 _UID = "stalwart.database.wiring"
 
@@ -21,17 +27,39 @@ _UID = "stalwart.database.wiring"
 def connect() -> None:
     """Put the features in place; calling it again changes nothing."""
     connection_created.connect(_opened, dispatch_uid=_UID)
+    vars(connections)["create_connection"] = _create
+    health.listen()
+    forking.connect()
     for connection in connections.all(initialized_only=True):
+        _prepare(connection)
         if connection.connection is not None:
             _opened(None, connection)
 
 
 def disconnect() -> None:
-    """Take them away again, from the connections of this thread too."""
+    """Take them away again, from the connections of this thread too; the prepared ones, from those of all threads."""
     connection_created.disconnect(dispatch_uid=_UID)
+    vars(connections).pop("create_connection", None)
+    health.ignore()
+    forking.disconnect()
     for connection in connections.all(initialized_only=True):
         for feature in FEATURES:
             feature.detach(connection)
+    for connection in health.known_connections():
+        for feature in PREPARED:
+            feature.detach(connection)
+
+
+def _create(alias: str) -> BaseDatabaseWrapper:
+    """In the place of the method of `django.db.connections`."""
+    connection = type(connections).create_connection(connections, alias)
+    _prepare(connection)
+    return connection
+
+
+def _prepare(connection: BaseDatabaseWrapper) -> None:
+    for feature in PREPARED:
+        feature.prepare(connection)
 
 
 def _opened(sender: object, connection: BaseDatabaseWrapper, **_: Any) -> None:
