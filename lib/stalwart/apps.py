@@ -16,8 +16,11 @@ class StalwartConfig(AppConfig):
         from stalwart import signals
         from stalwart.checks import check_middleware, check_settings
         from stalwart.database import wiring
+        from stalwart.database.checks import check_pools, check_server_slots
 
         checks.register(check_settings)
         checks.register(check_middleware)
+        checks.register(check_pools)
+        checks.register(check_server_slots, checks.Tags.database)
         signals.connect()
         wiring.connect()
