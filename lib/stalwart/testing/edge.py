@@ -1,0 +1,158 @@
+"""Where the faults stand: at the lowest methods of Django's connection, below execute wrappers, recordings and retries.
+
+The methods are those of the connection's class, so every thread's connection is reached, one that is open already and one
+that a retry opens. Cursors are tapped as they are made. Once the last fault is over, the class is what it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_TAPPED = "_stalwart_tapped"
+
+
+@dataclass(slots=True)
+class Statement:
+    """A statement that is about to be sent.
+
+    Attributes:
+        driver: the driver's connection.
+        sql: its text, without parameters.
+        many: it comes from executemany.
+        counted: it comes from a cursor of Django's, so that `assertNumQueries` would count it. What is not counted is sent
+            by Stalwart itself: a replay, or a question after a commit.
+    """
+
+    driver: Any
+    sql: str
+    many: bool
+    counted: bool
+
+
+class Listener:
+    """What stands there; it hands everything on. Called in the threads of the code under test."""
+
+    alias: str
+
+    def connecting(self, params: dict[str, Any], connect: Callable[[dict[str, Any]], Any]) -> Any:
+        """A connection is about to be opened; returns the driver's."""
+        return connect(params)
+
+    def sending(self, statement: Statement, send: Callable[[], Any]) -> Any:
+        """A statement is about to be sent; returns what the driver's cursor returns."""
+        return send()
+
+    def committing(self, connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
+        """COMMIT is about to be sent."""
+        commit()
+
+
+_lock = threading.Lock()
+_edges: dict[type[Any], _Edge] = {}
+
+
+def install(connection: BaseDatabaseWrapper, listener: Listener) -> None:
+    """Let `listener` stand at all connections of its alias."""
+    kind = type(connection)
+    with _lock:
+        if kind not in _edges:
+            _edges[kind] = _Edge(kind)
+        _edges[kind].listeners += (listener,)
+
+
+def remove(connection: BaseDatabaseWrapper, listener: Listener) -> None:
+    """Take it away again, in whatever order."""
+    kind = type(connection)
+    with _lock:
+        edge = _edges[kind]
+        edge.listeners = tuple(each for each in edge.listeners if each is not listener)
+        if not edge.listeners:
+            _edges.pop(kind).restore()
+
+
+class _Edge:
+    """The changed methods of one class of connections."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.listeners: tuple[Listener, ...] = ()
+        self._kind = kind
+        self._own = dict(vars(kind))
+        self._connect = kind.get_new_connection
+        self._create = kind.create_cursor
+        self._prepare = kind._prepare_cursor
+        self._commit = kind._commit
+        # Functions, not bound methods: each takes the connection as its `self`, which the frames of a traceback are read for.
+        edge = self
+
+        def get_new_connection(self: Any, conn_params: dict[str, Any]) -> Any:
+            connect: Callable[[dict[str, Any]], Any] = partial(edge._connect, self)
+            for listener in edge.of(self):
+                connect = partial(listener.connecting, connect=connect)
+            return connect(conn_params)
+
+        def create_cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
+            cursor = edge._create(self, *args, **kwargs)
+            edge.tap(self, cursor)
+            return cursor
+
+        def _prepare_cursor(self: Any, cursor: Any) -> Any:
+            edge.tap(self, cursor)
+            setattr(cursor, _TAPPED, True)
+            return edge._prepare(self, cursor)
+
+        def _commit(self: Any) -> None:
+            commit: Callable[[], None] = partial(edge._commit, self)
+            for listener in edge.of(self):
+                commit = partial(listener.committing, self, commit)
+            commit()
+
+        for method in (get_new_connection, create_cursor, _prepare_cursor, _commit):
+            setattr(kind, method.__name__, method)
+
+    def restore(self) -> None:
+        for name in ("get_new_connection", "create_cursor", "_prepare_cursor", "_commit"):
+            if name in self._own:
+                setattr(self._kind, name, self._own[name])
+            else:
+                delattr(self._kind, name)
+
+    def of(self, connection: BaseDatabaseWrapper) -> list[Listener]:
+        """Those of the connection's alias, the innermost first."""
+        return [each for each in reversed(self.listeners) if each.alias == connection.alias]
+
+    def tap(self, connection: BaseDatabaseWrapper, cursor: Any) -> None:
+        """Have a driver's cursor tell of what it sends."""
+        if hasattr(cursor, _TAPPED):
+            return
+        setattr(cursor, _TAPPED, False)
+        # Weak: a cursor must not live until the garbage collector comes, it may hold locks (SQLite).
+        made, kind = weakref.ref(cursor), type(cursor)
+
+        def sent(name: str, sql: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+            own = made()
+            send: Callable[[], Any] = partial(getattr(kind, name), own, sql, *args, **kwargs)
+            listeners = self.of(connection)
+            if listeners:
+                driver = getattr(own, "connection", None)
+                statement = Statement(
+                    driver, _text(sql, driver), name == "executemany", getattr(own, _TAPPED)
+                )
+                for listener in listeners:
+                    send = partial(listener.sending, statement, send)
+            return send()
+
+        cursor.execute = lambda sql, *args, **kwargs: sent("execute", sql, args, kwargs)
+        cursor.executemany = lambda sql, *args, **kwargs: sent("executemany", sql, args, kwargs)
+
+
+def _text(sql: Any, driver: Any) -> str:
+    if hasattr(sql, "as_string"):  # psycopg's `sql` module
+        return str(sql.as_string(driver))
+    return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
