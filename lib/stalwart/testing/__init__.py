@@ -30,7 +30,8 @@ Each fault is a context manager, to be entered once. **A fault that did not bite
 AssertionError): a test that has met no fault has shown nothing. `with ... as fault` gives `fault.bites`, and `fault.heal()`
 ends it early. At the end of the block everything is as it was: Django's class, the settings of the sessions, our own sessions
 and threads; and the connection of the current thread, if it was broken, is closed, so that the test can look at the database.
-When a plain assertion fails inside the block, that is what is raised.
+Whatever is changed belongs to a session or to this process, so nothing outlives a test run that is killed. An error that
+leaves the block goes on as it is.
 
 **The test must commit.** Django's TestCase and pytest-django's `db` run a test inside a transaction, where nothing is
 committed and nothing is retried; a fault refuses to begin there. Use TransactionTestCase, or

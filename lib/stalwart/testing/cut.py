@@ -2,7 +2,7 @@
 
 psycopg waits for its socket in one method of its connection, which it hands a generator that says what it waits for. In
 between stands ours: once the reply is coming, it waits until the server is done, throws away what came, and shuts the
-socket. What the driver then raises, it raises by itself. Nothing is known here of the protocol, so TLS makes no difference.
+socket. What the driver then raises, it raises by itself. Nothing of the protocol needs to be known for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _POLL = 0.002
 
 def lose_reply(driver: Any, control: Control, send: Callable[[], Any]) -> Any:
     """Call `send`, which runs one statement on a psycopg connection; the server executes it, and the driver fails."""
-    plain, threshold = driver.wait, driver.prepare_threshold
+    plain, own, threshold = driver.wait, vars(driver).get("wait"), driver.prepare_threshold
 
     def wait(generator: Any, *args: Any, **kwargs: Any) -> Any:
         return plain(_lossy(generator, driver, control), *args, **kwargs)
@@ -33,6 +33,8 @@ def lose_reply(driver: Any, control: Control, send: Callable[[], Any]) -> Any:
         return send()
     finally:
         del driver.wait
+        if own is not None:  # somebody else stands there, too
+            driver.wait = own
         driver.prepare_threshold = threshold
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,6 +17,7 @@ from stalwart.policies.marker import note
 from stalwart.testing import edge, guard
 from stalwart.testing.control import Control
 
+_IDLE = 0  # libpq's status: in no transaction
 _REMEMBERED = 8  # statements that are named when a fault did not bite
 
 
@@ -55,7 +56,7 @@ class Fault(edge.Listener):
         self._sent = 0
         self._troubles: list[Exception] = []
 
-    def __enter__(self) -> Fault:
+    def __enter__(self) -> Self:
         if self.entered:
             raise ConfigurationError(f"{self.name}: this one was entered before; make a new one")
         connection = connections[self.alias]
@@ -73,7 +74,7 @@ class Fault(edge.Listener):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.heal()
-        if self._troubles and not isinstance(error, FaultDidNotBite):
+        if self._troubles and (error is None or isinstance(error, Exception)):
             raise self._troubles[0]
         missing = self._missing()
         if missing is None:
@@ -149,9 +150,10 @@ class Fault(edge.Listener):
             return False
         if driver.closed:
             return True
-        with suppress(
-            Exception
-        ):  # what the server said last, and the end of the stream, may not have been read yet
+        if not driver.autocommit or driver.pgconn.transaction_status != _IDLE:
+            return False  # somebody's own transaction
+        # What the server said last, and the end of the stream, may not have been read yet.
+        with suppress(Exception):
             driver.execute("SELECT 1")
             return False
         return True

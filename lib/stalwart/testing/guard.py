@@ -19,11 +19,13 @@ def check(connection: BaseDatabaseWrapper, fault: str, even_on: str | None) -> N
     """
     name = str(connection.settings_dict["NAME"])
     opened = getattr(getattr(connection.connection, "info", None), "dbname", name)
-    if not (_is_for_tests(connection, name) and opened == name) and even_on not in (name, opened):
+    # Two names where the settings were changed after the connection was opened.
+    doubtful = [each for each in (opened, name) if each != even_on and not _is_for_tests(connection, each)]
+    if doubtful:
         raise ConfigurationError(
-            f"{fault} refuses to act on database {opened!r} (alias {connection.alias!r}), which is not known to be a test "
+            f"{fault} refuses to act on database {doubtful[0]!r} (alias {connection.alias!r}), which is not known to be a test "
             f"database: its name does not begin with 'test_', and is not the alias's TEST['NAME']. Let Django's or pytest-django's "
-            f"test runner make one, or, if it really is to be broken, say {fault}(..., even_on={opened!r})"
+            f"test runner make one, or, if it really is to be broken, say {fault}(..., even_on={doubtful[0]!r})"
         )
     if any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
         raise ConfigurationError(

@@ -72,8 +72,8 @@ def lock_timeout_on(
 
     Args:
         rows: as of `deadlock_with`; of no account on SQLite.
-        timeout: seconds that the code's sessions wait for a lock while this lasts (lock_timeout, busy_timeout); None leaves
-            it as it is: then the code has to set one itself, or ask for the rows with NOWAIT.
+        timeout: seconds that the session of the current thread, and those that are opened meanwhile, wait for a lock
+            (lock_timeout, busy_timeout); None leaves it as it is: then the code has to set one itself, or ask with NOWAIT.
         times, using, even_on: as of `kill_connection_at`. After the last one the rows are free.
 
     Raises:
@@ -133,6 +133,7 @@ class _DeadlockWith(_Opposed):
     ) -> None:
         super().__init__(using, times, even_on)
         self._rows = first, then
+        self._was_ended_itself = False
 
     def prepare(self, connection: BaseDatabaseWrapper) -> Sql:
         first, then = self._rows
@@ -143,10 +144,19 @@ class _DeadlockWith(_Opposed):
         # The code has waited for longer, so its session is the first to look for a deadlock, and is ended.
         try:
             self._opponent.take(self._wanted)
+        except Exception as error:
+            if getattr(error, "sqlstate", None) != self.code:
+                raise
+            self._was_ended_itself = True  # it came too late
         finally:
             self._opponent.let_go()
 
     def hint(self) -> str:
+        if self._was_ended_itself:
+            return (
+                "The server ended the other transaction instead: it looks for deadlocks so soon that the circle was not closed "
+                "when the code's session looked. Set the test server's deadlock_timeout to its default of 1 s."
+            )
         return "Did the code lock `first`, keep it, and then ask for `then`, in one transaction?"
 
 

@@ -35,7 +35,8 @@ class Opponent:
 
     def take(self, sql: Sql) -> None:
         """Execute a statement, and keep the locks that it takes."""
-        self._session.execute(*sql) if sql[1] else self._session.execute(sql[0])
+        text, params = sql
+        self._session.execute(text, params or None)
 
     def commit(self) -> None:
         """Make what was written take effect, and let all locks go."""

@@ -18,7 +18,7 @@ _READ_ONLY = "25006"
 
 
 def demote(*, connects: int | None = 0, using: str | None = None, even_on: str | None = None) -> Fault:
-    """The primary is demoted: sessions that are open only read from now on, and new ones find the new primary.
+    """The primary is demoted: the session of the current thread only reads from now on, and new ones find the new primary.
 
     The server answers every write of such a session with SQLSTATE 25006, while `SELECT 1` goes on succeeding.
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 METHODS = ("get_new_connection", "create_cursor", "_prepare_cursor", "_commit")
 
 
 @pytest.fixture(scope="module")
-def _deadlocks_are_looked_for_late(_tables, postgres) -> Iterator[None]:
-    """Early enough for a quick test, and late enough for a busy machine: the opponent has this long to close the circle."""
+def admin(_tables, postgres) -> Iterator[psycopg.Connection]:
+    """An administrator. Deadlocks are looked for early enough for a quick test, and late enough for a busy machine: the
+    opponent has this long to close the circle."""
     with postgres.connect() as admin:
         admin.execute("ALTER DATABASE library SET deadlock_timeout = '300ms'")
-    yield
-    with postgres.connect() as admin:
+        yield admin
         admin.execute("ALTER DATABASE library RESET deadlock_timeout")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(
-    django_db, _deadlocks_are_looked_for_late, monkeypatch, postgres, poll
-) -> Iterator[None]:
+def _nothing_is_left(django_db, admin, monkeypatch, poll) -> Iterator[None]:
     """Fail when a fault leaves a changed class, a thread or a session behind."""
     from django.db import connections
 
@@ -41,6 +40,5 @@ def _nothing_is_left(
     ]
     assert [each for each in threading.enumerate() if each.name.startswith("stalwart.testing")] == []
     connections.close_all()
-    with postgres.connect("library") as admin:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stalwart.testing'"
-        poll(lambda: admin.execute(query).fetchone() == (0,))
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stalwart.testing'"
+    poll(lambda: admin.execute(query).fetchone() == (0,))

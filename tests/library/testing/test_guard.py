@@ -72,6 +72,7 @@ def test_names_of_test_databases(monkeypatch) -> None:
 def test_a_connection_to_somewhere_else_is_not_trusted(monkeypatch) -> None:
     """The settings name a test database, and the connection was opened before that, to another one."""
     connection.ensure_connection()
+    monkeypatch.setitem(connection.settings_dict["TEST"], "NAME", None)
     monkeypatch.setitem(connection.settings_dict, "NAME", "test_library")
     with pytest.raises(ConfigurationError, match="'library'"), kill_connection_at(1):
         pass

@@ -204,6 +204,29 @@ def test_server_side_cursors_are_reached() -> None:
         list(Account.objects.iterator())
 
 
+def test_server_side_binding_makes_no_difference(monkeypatch) -> None:
+    """The extended protocol: the statement is done, and its reply is lost."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 0)
+    connection.close()
+    with pytest.raises(OperationalError), kill_connection_at("INSERT", when="after"):
+        Entry.objects.create(text="x")
+    assert Entry.objects.count() == 1
+
+
+def test_pooled_connections_are_reached(monkeypatch) -> None:
+    """The pool hands the block another connection."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"min_size": 1, "max_size": 2})
+    try:
+        with kill_connection_at("INSERT"), resilient_transaction():
+            order()
+        assert written() == (2, 1)
+    finally:
+        connection.close()
+        connection.close_pool()
+
+
 def test_executemany_cannot_lose_its_reply() -> None:
     """Which of its statements would be meant? It says so, also to code that swallows the error."""
     with (

@@ -17,6 +17,7 @@ from stalwart.testing import (
     kill_connection_at,
     lock_timeout_on,
     lose_commit_reply,
+    opponent,
     serialization_failure_on,
 )
 
@@ -82,6 +83,22 @@ def test_the_right_order_does_not_deadlock() -> None:
         transaction.atomic(),
     ):
         transfer()
+
+
+def test_a_server_that_looks_for_deadlocks_too_soon_is_named(admin, monkeypatch) -> None:
+    """The code's session has looked before the circle was closed; then the other one is ended, and the error says so."""
+    monkeypatch.setattr(opponent, "_POLL", 0.3)
+    admin.execute("ALTER DATABASE library SET deadlock_timeout = '1ms'")
+    try:
+        with (
+            pytest.raises(FaultDidNotBite, match="deadlock_timeout"),
+            deadlock_with(named("a"), named("b")),
+            transaction.atomic(),
+        ):
+            transfer()
+    finally:
+        admin.execute("ALTER DATABASE library SET deadlock_timeout = '300ms'")
+    assert values() == [-1, 1]
 
 
 def test_a_serialization_failure_is_the_servers() -> None:
