@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,9 +42,12 @@ class Listener:
 
     alias: str
 
-    def connecting(self, params: dict[str, Any], connect: Callable[[dict[str, Any]], Any]) -> Any:
-        """A connection is about to be opened; returns the driver's."""
-        return connect(params)
+    def connecting(self, params: dict[str, Any]) -> dict[str, Any]:
+        """A connection is about to be opened; returns with what parameters."""
+        return params
+
+    def connected(self, driver: Any) -> None:
+        """The driver's connection is open, and Django has it."""
 
     def sending(self, statement: Statement, send: Callable[[], Any]) -> Any:
         """A statement is about to be sent; returns what the driver's cursor returns."""
@@ -54,8 +58,22 @@ class Listener:
         commit()
 
 
+_METHODS = ("get_connection_params", "connect", "create_cursor", "_prepare_cursor", "_commit")
+
 _lock = threading.Lock()
 _edges: dict[type[Any], _Edge] = {}
+_own = threading.local()
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What this thread does in the block is done for a fault, and no listener is told."""
+    before = getattr(_own, "unheard", False)
+    _own.unheard = True
+    try:
+        yield
+    finally:
+        _own.unheard = before
 
 
 def install(connection: BaseDatabaseWrapper, listener: Listener) -> None:
@@ -83,19 +101,26 @@ class _Edge:
     def __init__(self, kind: type[Any]) -> None:
         self.listeners: tuple[Listener, ...] = ()
         self._kind = kind
-        self._own = dict(vars(kind))
-        self._connect = kind.get_new_connection
+        self._before = {name: vars(kind)[name] for name in _METHODS if name in vars(kind)}
+        self._params = kind.get_connection_params
+        self._connect = kind.connect
         self._create = kind.create_cursor
         self._prepare = kind._prepare_cursor
         self._commit = kind._commit
         # Functions, not bound methods: each takes the connection as its `self`, which the frames of a traceback are read for.
+        # Not `get_new_connection`: others put one of their own on the connection object, and keep the one that was there.
         edge = self
 
-        def get_new_connection(self: Any, conn_params: dict[str, Any]) -> Any:
-            connect: Callable[[dict[str, Any]], Any] = partial(edge._connect, self)
+        def get_connection_params(self: Any) -> Any:
+            params = edge._params(self)
             for listener in edge.of(self):
-                connect = partial(listener.connecting, connect=connect)
-            return connect(conn_params)
+                params = listener.connecting(params)
+            return params
+
+        def connect(self: Any) -> None:
+            edge._connect(self)
+            for listener in edge.of(self):
+                listener.connected(self.connection)
 
         def create_cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
             cursor = edge._create(self, *args, **kwargs)
@@ -113,18 +138,20 @@ class _Edge:
                 commit = partial(listener.committing, self, commit)
             commit()
 
-        for method in (get_new_connection, create_cursor, _prepare_cursor, _commit):
+        for method in (get_connection_params, connect, create_cursor, _prepare_cursor, _commit):
             setattr(kind, method.__name__, method)
 
     def restore(self) -> None:
-        for name in ("get_new_connection", "create_cursor", "_prepare_cursor", "_commit"):
-            if name in self._own:
-                setattr(self._kind, name, self._own[name])
+        for name in _METHODS:
+            if name in self._before:
+                setattr(self._kind, name, self._before[name])
             else:
                 delattr(self._kind, name)
 
     def of(self, connection: BaseDatabaseWrapper) -> list[Listener]:
         """Those of the connection's alias, the innermost first."""
+        if getattr(_own, "unheard", False):
+            return []
         return [each for each in reversed(self.listeners) if each.alias == connection.alias]
 
     def tap(self, connection: BaseDatabaseWrapper, cursor: Any) -> None:

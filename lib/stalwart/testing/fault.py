@@ -59,9 +59,9 @@ class Fault(edge.Listener):
     def __enter__(self) -> Self:
         if self.entered:
             raise ConfigurationError(f"{self.name}: this one was entered before; make a new one")
+        self.entered = True
         connection = connections[self.alias]
         self.check(connection)
-        self.entered = True
         with ExitStack() as stack:  # what was begun is undone when the rest cannot be
             stack.callback(self._leave_usable, connection)
             self.begin(connection, stack)

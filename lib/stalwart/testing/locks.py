@@ -238,12 +238,10 @@ class _LockTimeoutOn(Fault):
 
         return let_go
 
-    def connecting(self, params: dict[str, Any], connect: Callable[[dict[str, Any]], Any]) -> Any:
-        driver = connect(params)
+    def connected(self, driver: Any) -> None:
         if self._put is not None:
             with self._lock:
                 self._put(driver)
-        return driver
 
     def sending(self, statement: Statement, send: Callable[[], Any]) -> Any:
         self.saw(statement)

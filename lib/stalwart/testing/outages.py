@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -97,14 +96,14 @@ class _Outage(Fault):
         if self._end_sessions:
             self.control(connection, stack).end_all()
 
-    def connecting(self, params: dict[str, Any], connect: Callable[[dict[str, Any]], Any]) -> Any:
+    def connecting(self, params: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             away = self.hungry() and (self._until is None or time.monotonic() < self._until)
             self.bites += away
         if away:
             params = {**params, "host": _HOST, "port": self._port}
             params.pop("hostaddr", None)  # it would come before the host
-        return connect(params)
+        return params
 
     def hint(self) -> str:
         return "Nobody tried to connect (more often): was the connection open all the time?"

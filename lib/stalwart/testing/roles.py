@@ -56,13 +56,11 @@ class _Demote(Fault):
         connection.ensure_connection()
         self._setting.put(connection.connection)
 
-    def connecting(self, params: dict[str, Any], connect: Callable[[dict[str, Any]], Any]) -> Any:
-        driver = connect(params)
+    def connected(self, driver: Any) -> None:
         with self._lock:
             if self._left > 0:
                 self._left -= 1
                 self._setting.put(driver)
-        return driver
 
     def sending(self, statement: Statement, send: Callable[[], Any]) -> Any:
         self.saw(statement)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from stalwart.database.block import Block
 from stalwart.exceptions import ConfigurationError
 from stalwart.testing.cut import lose_reply
 from stalwart.testing.edge import Statement
@@ -33,7 +34,8 @@ def kill_connection_at(
             a function that is given the text, without parameters, and returns whether it is meant.
         when: "before": the server ends the session just before the statement is sent, so it is not done. "after": the server
             executes it, and its reply is lost with the connection; outside transactions, a write is done then.
-        times: the first so many times that it is sent, repeats and replays by Stalwart included; None: each time.
+        times: the first so many times that it is sent, repeats and replays by Stalwart included; None: each time. A number
+            goes on to mean the text that it meant at first; a replayed INSERT has another one, which holds its keys.
         using: alias of the database, "default" if None.
         even_on: name of a database to be broken although nothing says that it is there for tests.
 
@@ -79,7 +81,6 @@ class _KillConnectionAt(Fault):
     def sending(self, statement: Statement, send: Callable[[], Any]) -> Any:
         self.saw(statement)
         # Held while the session ends: two threads must not bite for one, and our session serves one at a time.
-        # Held while the session ends: two threads must not bite for one, and our session serves one at a time.
         with self._lock:
             if self._is_meant(statement) and self.hungry():
                 if self._after:
@@ -106,8 +107,8 @@ class _KillConnectionAt(Fault):
         if statement.counted:
             self._counted += 1
             if self._counted == self._number:
-                self._target = statement.sql
-        # A replay sends what Stalwart has put an addition of its own to (the transaction's id) with or without it.
+                # A block of Stalwart's has the transaction's id come along with one statement, and a replay perhaps not.
+                self._target = statement.sql.removeprefix(Block.RIDE).removesuffix(Block.COLUMN)
         return self._target is not None and self._target in statement.sql
 
     def hint(self) -> str:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-METHODS = ("get_new_connection", "create_cursor", "_prepare_cursor", "_commit")
+METHODS = (
+    "get_connection_params",
+    "connect",
+    "get_new_connection",
+    "create_cursor",
+    "_prepare_cursor",
+    "_commit",
+)
 
 
 @pytest.fixture(scope="module")

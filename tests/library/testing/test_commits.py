@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import pytest
 from django.db import OperationalError, transaction
+from django.test import override_settings
 from warehouse.models import Account, Entry
 
 from stalwart import database_retry, resilient_transaction
 from stalwart.events import CommitResolved
 from stalwart.exceptions import CommitOutcomeUnknown
-from stalwart.testing import FaultDidNotBite, fail_on_commit_hook, lose_commit_reply
+from stalwart.testing import FaultDidNotBite, fail_on_commit_hook, lose_commit_reply, refuse_connections
 
 
 def write() -> None:
@@ -53,11 +54,21 @@ def test_a_resilient_transaction_finds_out(seen, committed) -> None:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_database_retry_says_that_it_does_not_know(committed) -> None:
-    """It is not repeated."""
-    with pytest.raises(CommitOutcomeUnknown), lose_commit_reply(committed=committed):
+def test_database_retry_finds_out(seen, committed) -> None:
+    """One row in both cases; the function runs again only when its first transaction is not done."""
+    with lose_commit_reply(committed=committed):
         database_retry(delay=0)(write)()
-    assert Entry.objects.count() == int(committed)
+    assert Entry.objects.count() == 1
+    assert [event.committed for event in seen if isinstance(event, CommitResolved)] == [committed]
+
+
+@override_settings(STALWART={"DATABASE": {"RECONNECT_WITHIN": 0.2}})
+def test_what_cannot_be_found_out_is_said() -> None:
+    """The reply is lost, and so is the server: CommitOutcomeUnknown, and nothing is done again."""
+    Entry.objects.count()
+    with pytest.raises(CommitOutcomeUnknown), lose_commit_reply(), refuse_connections(end_sessions=False):
+        database_retry(delay=0)(write)()
+    assert Entry.objects.count() == 1
 
 
 def test_twice_in_a_row() -> None:
