@@ -44,7 +44,7 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", ["stalwart", "stalwart.database", "stalwart.memory", "stalwart.compression",
-                                    "stalwart.apps", "stalwart.checks", "stalwart.signals", "stalwart.switches"])  # fmt: skip
+                                    "stalwart.apps", "stalwart.checks", "stalwart.signals", "stalwart.switches", "stalwart.testing"])  # fmt: skip
 def test_nothing_foreign_is_loaded(module) -> None:
     """Importing a part, without configured settings, loads nothing of the workbench or of notebooks."""
     assert not loaded_by(module) & FOREIGN

@@ -113,28 +113,28 @@ class _Edge:
 
         def get_connection_params(self: Any) -> Any:
             params = edge._params(self)
-            for listener in edge.of(self):
+            for listener in _of(self):
                 params = listener.connecting(params)
             return params
 
         def connect(self: Any) -> None:
             edge._connect(self)
-            for listener in edge.of(self):
+            for listener in _of(self):
                 listener.connected(self.connection)
 
         def create_cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
             cursor = edge._create(self, *args, **kwargs)
-            edge.tap(self, cursor)
+            _tap(self, cursor)
             return cursor
 
         def _prepare_cursor(self: Any, cursor: Any) -> Any:
-            edge.tap(self, cursor)
+            _tap(self, cursor)
             setattr(cursor, _TAPPED, True)
             return edge._prepare(self, cursor)
 
         def _commit(self: Any) -> None:
             commit: Callable[[], None] = partial(edge._commit, self)
-            for listener in edge.of(self):
+            for listener in _of(self):
                 commit = partial(listener.committing, self, commit)
             commit()
 
@@ -148,35 +148,36 @@ class _Edge:
             else:
                 delattr(self._kind, name)
 
-    def of(self, connection: BaseDatabaseWrapper) -> list[Listener]:
-        """Those of the connection's alias, the innermost first."""
-        if getattr(_own, "unheard", False):
-            return []
-        return [each for each in reversed(self.listeners) if each.alias == connection.alias]
 
-    def tap(self, connection: BaseDatabaseWrapper, cursor: Any) -> None:
-        """Have a driver's cursor tell of what it sends."""
-        if hasattr(cursor, _TAPPED):
-            return
-        setattr(cursor, _TAPPED, False)
-        # Weak: a cursor must not live until the garbage collector comes, it may hold locks (SQLite).
-        made, kind = weakref.ref(cursor), type(cursor)
+def _of(connection: BaseDatabaseWrapper) -> list[Listener]:
+    """The listeners of the connection's alias, the innermost first. What outlives a fault finds those of the next one."""
+    edge = _edges.get(type(connection))
+    if edge is None or getattr(_own, "unheard", False):
+        return []
+    return [each for each in reversed(edge.listeners) if each.alias == connection.alias]
 
-        def sent(name: str, sql: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-            own = made()
-            send: Callable[[], Any] = partial(getattr(kind, name), own, sql, *args, **kwargs)
-            listeners = self.of(connection)
-            if listeners:
-                driver = getattr(own, "connection", None)
-                statement = Statement(
-                    driver, _text(sql, driver), name == "executemany", getattr(own, _TAPPED)
-                )
-                for listener in listeners:
-                    send = partial(listener.sending, statement, send)
-            return send()
 
-        cursor.execute = lambda sql, *args, **kwargs: sent("execute", sql, args, kwargs)
-        cursor.executemany = lambda sql, *args, **kwargs: sent("executemany", sql, args, kwargs)
+def _tap(connection: BaseDatabaseWrapper, cursor: Any) -> None:
+    """Have a driver's cursor tell of what it sends."""
+    if hasattr(cursor, _TAPPED):
+        return
+    setattr(cursor, _TAPPED, False)
+    # Weak: a cursor must not live until the garbage collector comes, it may hold locks (SQLite).
+    made, kind = weakref.ref(cursor), type(cursor)
+
+    def sent(name: str, sql: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        own = made()
+        send: Callable[[], Any] = partial(getattr(kind, name), own, sql, *args, **kwargs)
+        listeners = _of(connection)
+        if listeners:
+            driver = getattr(own, "connection", None)
+            statement = Statement(driver, _text(sql, driver), name == "executemany", getattr(own, _TAPPED))
+            for listener in listeners:
+                send = partial(listener.sending, statement, send)
+        return send()
+
+    cursor.execute = lambda sql, *args, **kwargs: sent("execute", sql, args, kwargs)
+    cursor.executemany = lambda sql, *args, **kwargs: sent("executemany", sql, args, kwargs)
 
 
 def _text(sql: Any, driver: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import InternalError, OperationalError, connection, connections, transaction
 from django.test import TestCase
 from warehouse.models import Entry
 
@@ -130,6 +130,18 @@ def test_faults_may_overlap_and_end_in_any_order() -> None:
     two.__exit__(None, None, None)
     assert (one.bites, two.bites) == (1, 1)
     assert Entry.objects.count() == 0
+
+
+def test_a_cursor_that_outlives_a_fault_meets_the_next_one() -> None:
+    """It was tapped for the first one."""
+    with demote() as first:
+        kept = connection.cursor()
+        with pytest.raises(InternalError):
+            kept.execute("DELETE FROM warehouse_entry")
+    assert first.bites == 1
+    with pytest.raises(OperationalError), kill_connection_at("SELECT 2"):
+        kept.execute("SELECT 2")
+    kept.close()
 
 
 def test_what_cannot_begin_leaves_nothing_on(monkeypatch) -> None:

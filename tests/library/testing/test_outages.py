@@ -64,6 +64,14 @@ def test_an_outage_that_is_too_long_is_the_databases_error() -> None:
     assert Entry.objects.count() == 0
 
 
+def test_hooks_of_others_are_not_in_the_way(monkeypatch) -> None:
+    """A connection object whose `get_new_connection` somebody replaced, keeping the one that was there, is refused, too."""
+    kept = connection.get_new_connection
+    monkeypatch.setattr(connection, "get_new_connection", lambda params: kept(params))
+    with pytest.raises(OperationalError, match="refused"), refuse_connections():
+        Entry.objects.count()
+
+
 def test_open_sessions_may_stay() -> None:
     """end_sessions=False: code that has a connection goes on with it, and the fault does not bite."""
     Entry.objects.count()
