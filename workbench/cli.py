@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     drill.add_argument(
         "--pairs", type=int, metavar="N", help="blocks to run; the depth's own number by default"
     )
+    drill.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="of each arm, for the drill bank; the depth's own by default",
+    )
     _depth(drill)
     drill.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder; a new one under reports/ by default"
@@ -103,7 +109,7 @@ def _seed(command: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 2 a mistake that the user can mend, 3 a bug, 130 interrupted.
 
-    `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise.
+    `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise; `drill` likewise where the drill decides no claim.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -18,6 +18,7 @@ class Step:
         done, total: trials.
         text: what is going on, as "pair 3 of 8, Stalwart on".
         left: seconds that this drill still needs, estimated from its finished trials.
+        passing: tells how far one trial is; the next one takes its place.
     """
 
     drill: str
@@ -25,6 +26,7 @@ class Step:
     total: int
     text: str
     left: float | None
+    passing: bool = False
 
     def line(self) -> str:
         left = "" if self.left is None else f", about {duration(self.left)} left"
@@ -66,17 +68,21 @@ class Progress:
             self._begun = time.monotonic()
         self._tell(text)
 
+    def within(self, text: str) -> None:
+        """A trial has come so far."""
+        self._tell(text, passing=True)
+
     def finish(self) -> None:
         """The oldest trial is over."""
         self._done += 1
         if self._done == self._total:
             self._tell("done")
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, *, passing: bool = False) -> None:
         spent = time.monotonic() - (self._begun or 0.0)
         each = spent / self._done if self._done else self._expected
         left = each * (self._total - self._done) or None
-        step = Step(self._drill, self._done, self._total, text, left)
+        step = Step(self._drill, self._done, self._total, text, left, passing)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(step)) + "\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench import drills, judge, report
 from workbench.claims import claim
+from workbench.drills.base import Drill
 from workbench.drills.environment import PLAIN, Environment
 from workbench.errors import WorkbenchError
 from workbench.journal import Journal
@@ -107,11 +108,11 @@ class Session:
             atexit.register(self.close)
         return self._environment
 
-    def run(self, drill: str, *, pairs: int | None = None) -> Done:
+    def run(self, drill: str | Drill, *, pairs: int | None = None) -> Done:
         """Run a drill and journal it.
 
         Args:
-            drill: its id, or the id of a claim that it decides.
+            drill: its id, or the id of a claim that it decides; or the drill itself.
             pairs: blocks to run; the depth's own number by default.
 
         Raises:
@@ -119,7 +120,7 @@ class Session:
         """
         if pairs is not None and pairs < 1:
             raise WorkbenchError(f"{pairs} pairs cannot be run", "give 1 or more, or leave it out")
-        found = drills.find(drill)
+        found = drills.find(drill) if isinstance(drill, str) else drill
         trials = run_drill(found, self.run_folder, self.environment, blocks=pairs, show=self._show)
         return Done(found.id, tuple(trials))
 

@@ -63,7 +63,7 @@ def plan(drill: Drill, run: RunFolder, environment: Environment, blocks: int | N
 
 def command_of(drill: Drill, run: RunFolder, pairs: int) -> str:
     """What a reader types to repeat the drill: project, depth, sample and seed."""
-    words = ["workbench", "drill", drill.id, "--pairs", str(pairs), "--seed", str(run.seed)]
+    words = ["workbench", "drill", drill.id, "--pairs", str(pairs), "--seed", str(run.seed), *drill.options]
     if run.depth != "default":
         words.append(f"--{run.depth}")
     if not run.project.demo:
@@ -160,7 +160,8 @@ def run_drill(
     try:
         for text, task in todo:
             progress.begin(text)
-            pending.append((task, pool.submit(timed, drill, environment, task)))
+            told = replace(task, tell=progress.within)
+            pending.append((task, pool.submit(timed, drill, environment, told)))
             if len(pending) == drill.at_once:
                 collect()
         while pending:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from workbench.progress import steps
+from workbench.progress import Step, steps
 from workbench.run import RunFolder
 
 
@@ -44,3 +44,36 @@ class ProgressLine:
             self._last = shown
         else:
             print(text, flush=True)
+
+
+class DrillLine:
+    """The steps of one drill: one line each, and how far a trial is in a line that is written over.
+
+    Where the output is no terminal, such a line is printed every `SELDOM` seconds.
+    """
+
+    SELDOM = 10.0
+
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+        self._open = False
+        self._told = time.monotonic()
+
+    def show(self, step: Step) -> None:
+        if not step.passing:
+            self.close()
+            print(step.line(), flush=True)
+            self._told = time.monotonic()
+        elif self._live:
+            # "Erase to the end of the line": what stood there may have been longer.
+            print(f"\r{step.text[: max(20, os.get_terminal_size().columns - 1)]}\x1b[K", end="", flush=True)
+            self._open = True
+        elif time.monotonic() - self._told >= self.SELDOM:
+            print(step.text, flush=True)
+            self._told = time.monotonic()
+
+    def close(self) -> None:
+        """End the line that is written over."""
+        if self._open:
+            print(flush=True)
+            self._open = False

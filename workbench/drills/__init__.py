@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from workbench.drills.bandwidth import BANDWIDTH
+from workbench.drills.bank import BANK
 from workbench.drills.base import Drill
 from workbench.drills.connection_loss import CONNECTION_LOSS
 from workbench.drills.large_querysets import LARGE_QUERYSETS
@@ -13,7 +14,8 @@ from workbench.drills.transient_errors import TRANSIENT_ERRORS
 from workbench.errors import WorkbenchError
 
 DRILLS: dict[str, Drill] = {
-    drill.id: drill for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH, NOISE_FLOOR)
+    drill.id: drill
+    for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH, NOISE_FLOOR, BANK)
 }
 
 

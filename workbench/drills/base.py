@@ -22,10 +22,12 @@ class Task:
     order: int
     seed: int
     part: str
-    note: Callable[[Intent | Fault], None]
-    """Writes to the journal: the intent before a fault, the evidence after it was healed."""
+    note: Callable[[Intent | Fault | Trial], None]
+    """Writes to the journal: the intent before a fault, the evidence after it was healed, a trial that was interrupted."""
     operations: Path
     """Folder for raw operations; they lie beside the journal and are never needed to judge."""
+    tell: Callable[[str], None] = lambda text: None
+    """Shows how far a long trial is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Drill:
         at_once: trials that may run beside each other: 1, but for drills whose metric does not depend on the machine's load.
         parts: parts of the claim at a depth, and those left out with the reason.
         workload: its figures, for the plan.
+        options: further words of the command line that repeats it.
         demo_only: it needs the demo's models.
         reason_elsewhere: what a user's own project is told.
     """
@@ -61,5 +64,6 @@ class Drill:
     parts: Callable[[Depth], tuple[tuple[str, ...], Mapping[str, str]]] = lambda depth: (("",), {})
     at_once: int = 1
     workload: Mapping[str, Json] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     demo_only: bool = True
     reason_elsewhere: str = "needs the demo's models"

@@ -58,8 +58,20 @@ def judge(journal: Journal) -> list[Verdict]:
         plan = plan_of(claim, journal.plans)
         trials = journal.trials(plan.drill) if plan else []
         times = journal.times_run(plan.drill) if plan else 0
-        verdicts.append(judge_claim(claim, plan, trials, journal.findings, times))
+        verdicts.append(
+            judge_claim(claim, plan, trials, journal.findings, times, guards=_guards(claim, journal))
+        )
     return verdicts
+
+
+def _guards(claim: Claim, journal: Journal) -> list[Trial]:
+    """Trials of drills that decide nothing, but whose broken invariant refutes this claim: their plan names it."""
+    found = []
+    for plan in journal.plans:
+        named = plan.workload.get("guards")
+        if isinstance(named, list | tuple) and claim.id in named:
+            found += journal.trials(plan.drill)
+    return found
 
 
 def plan_of(claim: Claim, plans: Sequence[Plan]) -> Plan | None:
@@ -75,6 +87,7 @@ def judge_claim(
     trials: Sequence[Trial],
     findings: Sequence[Finding] = (),
     times_run: int = 1,
+    guards: Sequence[Trial] = (),
 ) -> Verdict:
     """The verdict on one claim.
 
@@ -84,8 +97,9 @@ def judge_claim(
         trials: of that drill.
         findings: those of code "not-run" give the reason why a claim was not run.
         times_run: how often the journal holds the drill; only one look is planned.
+        guards: trials of other drills, of which only broken invariants count.
     """
-    return _judge(claim, plan, trials, findings, "treatment", times_run)
+    return _judge(claim, plan, trials, findings, "treatment", times_run, guards)
 
 
 def contrast(
@@ -104,6 +118,7 @@ def _judge(
     findings: Sequence[Finding],
     arm: ArmName,
     times_run: int = 1,
+    guards: Sequence[Trial] = (),
 ) -> Verdict:
     absent = _not_run(claim, plan, trials, findings)
     if absent is not None or plan is None:
@@ -131,7 +146,7 @@ def _judge(
             f"The plan was written with another rule ({written}), so this cannot support the claim.",
         )
     judged = _as_planned(judged, plan, trials, times_run)
-    judged = _violations(judged, trials, arm)
+    judged = _violations(_violations(judged, guards, arm), trials, arm)
     return Verdict(
         claim=claim.id,
         outcome=judged.outcome,

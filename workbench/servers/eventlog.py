@@ -51,3 +51,21 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     """All complete lines of a log; a line that is still being written is left out."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+class EventTail:
+    """What is written to a log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = path.stat().st_size if path.exists() else 0
+
+    def events(self) -> list[dict[str, Any]]:
+        """The complete lines since the last call."""
+        with self.path.open("rb") as log:
+            log.seek(self._at)
+            whole = log.read().rpartition(b"\n")[0]
+        if not whole:
+            return []
+        self._at += len(whole) + 1
+        return [json.loads(line) for line in whole.splitlines()]

@@ -312,10 +312,19 @@ class PostgresServer:
             "OPTIONS": {"sslmode": "disable", **rest},
         }
 
-    def log(self) -> str:
-        """The server's messages since the first start."""
+    def log(self, since: int = 0) -> str:
+        """The server's messages since the first start, or since an earlier `log_size`."""
         path = self._made() / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        if not path.exists():
+            return ""
+        with path.open("rb") as messages:
+            messages.seek(since)
+            return messages.read().decode(errors="replace")
+
+    def log_size(self) -> int:
+        """Bytes of messages so far."""
+        path = self._made() / "server.log"
+        return path.stat().st_size if path.exists() else 0
 
     def __enter__(self) -> PostgresServer:
         try:

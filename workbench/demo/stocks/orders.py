@@ -108,7 +108,7 @@ def place_order(intent: OrderIntent) -> OrderResult:
     """
     try:
         with transaction.atomic():
-            return _execute(intent)
+            return execute(intent)
     except IntegrityError:
         # The same id came in at the same time for another portfolio, whose lock did not stop us: the constraint did.
         recorded = _recorded(intent)
@@ -117,7 +117,12 @@ def place_order(intent: OrderIntent) -> OrderResult:
         return recorded
 
 
-def _execute(intent: OrderIntent) -> OrderResult:
+def execute(intent: OrderIntent) -> OrderResult:
+    """The body of the transaction; call it inside one.
+
+    Raises:
+        OrderRefusedError: nothing was written yet; leave the transaction with it.
+    """
     # The portfolio is locked first and the holding second, always: two orders that meet cannot wait for each other,
     # and everything read below stays true until the commit.
     try:

@@ -1,0 +1,148 @@
+"""Drills that decide no claim: their arms side by side, and whether what they guard held."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.journal import Journal
+from workbench.judge.wording import amount
+from workbench.records import Arm, Metric, Plan, Trial
+
+Outcome = Literal["held", "broken", "void"]
+CODES: Mapping[Outcome, int] = {"held": 0, "broken": 1, "void": 3}
+_GAP = "  "
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One drill without a claim.
+
+    Attributes:
+        plan: what was to be done.
+        trials: what was done, of all arms.
+    """
+
+    plan: Plan
+    trials: Sequence[Trial]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Broken by one violation in the treatment arm, also in a trial that does not count; void when a trial does not."""
+        if any(trial.violations for trial in self.of("treatment")):
+            return "broken"
+        arms = {arm.name for arm in self.plan.arms}
+        complete = all(any(trial.counts for trial in self.of(arm)) for arm in arms)
+        return "held" if complete and all(trial.counts for trial in self.trials) else "void"
+
+    @property
+    def exit_code(self) -> int:
+        """1 when it is broken, 3 when it is void, else 0."""
+        return CODES[self.outcome]
+
+    def of(self, name: str) -> list[Trial]:
+        """The trials of one arm."""
+        return [trial for trial in self.trials if trial.arm == name]
+
+    def lines(self) -> list[str]:
+        """For a terminal: a table of the arms, one for each group of figures, and what is wrong."""
+        arms = [arm for arm in self.plan.arms if self.of(arm.name)]
+        if not arms:
+            return [f"{self.plan.drill}: no trial was finished"]
+        values = {arm.name: _combined(self.of(arm.name)) for arm in arms}
+        names = list(dict.fromkeys(name for found in values.values() for name in found))
+        plain = [name for name in names if ":" not in name]
+        found = [self.plan.title, ""]
+        heads = ["arm", *(name for name in plain)]
+        found += _table(
+            heads, [[arm.label, *(_figure(values[arm.name].get(name)) for name in plain)] for arm in arms]
+        )
+        for group in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
+            rows = [name for name in names if name.startswith(f"{group}:")]
+            found += [""]
+            found += _table(
+                [group, *(arm.label for arm in arms)],
+                [
+                    [
+                        name.partition(":")[2],
+                        *(_figure(values[arm.name].get(name), full=True) for arm in arms),
+                    ]
+                    for name in rows
+                ],
+            )
+        return [*found, "", *self._findings(arms)]
+
+    def _findings(self, arms: Sequence[Arm]) -> list[str]:
+        found = []
+        for arm in arms:
+            own = self.of(arm.name)
+            for trial in own:
+                found += [f"{arm.label}: {kind}: {text}" for kind, text in trial.violations.items()]
+                if trial.exclusions:
+                    found.append(f"{arm.label}: does not count: {', '.join(trial.exclusions)}")
+                found += [f"{arm.label}: {note}" for note in trial.validity.notes]
+        said = {
+            "held": "With Stalwart on, nothing was broken.",
+            "broken": "With Stalwart on, something was broken: that refutes what this drill guards.",
+            "void": "Void: not every arm has trials that count.",
+        }
+        return [*found, said[self.outcome]]
+
+
+def comparisons(journal: Journal) -> list[Comparison]:
+    """The newest run of every drill in a journal that decides no claim; the A/A pass has a place of its own."""
+    return [
+        Comparison(plan, journal.trials(plan.drill))
+        for plan in journal.plans
+        if not plan.claims and len({arm.name for arm in plan.arms}) == len(plan.arms)
+    ]
+
+
+def _combined(trials: Sequence[Trial]) -> dict[str, Metric]:
+    """Counts and shares are added up over trials, times are medians."""
+    found: dict[str, list[Metric]] = {}
+    for trial in trials:
+        for name, metric in trial.metrics.items():
+            found.setdefault(name, []).append(metric)
+    return {name: _together(metrics) for name, metrics in found.items()}
+
+
+def _together(metrics: Sequence[Metric]) -> Metric:
+    unit = metrics[0].unit
+    events: list[int] = [one.events for one in metrics if one.events is not None]
+    exposure: list[int] = [one.exposure for one in metrics if one.exposure is not None]
+    if len(events) == len(exposure) == len(metrics):
+        events_all, exposure_all = sum(events), sum(exposure)
+        share = unit == "share" and exposure_all > 0
+        value = events_all / exposure_all if share else float(events_all)
+        return Metric(value, unit, events_all, exposure_all)
+    if unit == "s":
+        value = statistics.median(one.value for one in metrics)
+        return Metric(value, unit, censored=any(one.censored for one in metrics))
+    return Metric(sum(one.value for one in metrics), unit)
+
+
+def _figure(metric: Metric | None, *, full: bool = False) -> str:
+    if metric is None:
+        return "–"
+    if metric.events is not None and metric.exposure is not None:
+        of = f" of {metric.exposure:,}" if full or metric.unit == "share" else ""
+        return f"{metric.events:,}{of}"
+    if metric.unit == "s":
+        return f"{'> ' if metric.censored else ''}{amount(metric.value, 's')}"
+    return f"{metric.value:,.0f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        return _GAP.join(cells).rstrip()
+
+    return [line(heads), "─" * len(line(heads)), *(line(row) for row in rows)]
