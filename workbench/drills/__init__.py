@@ -8,14 +8,31 @@ from workbench.drills.bandwidth import BANDWIDTH
 from workbench.drills.bank import BANK
 from workbench.drills.base import Drill
 from workbench.drills.connection_loss import CONNECTION_LOSS
+from workbench.drills.deadlock_storm import DEADLOCK_STORM
+from workbench.drills.demoted_primary import DEMOTED_PRIMARY
 from workbench.drills.large_querysets import LARGE_QUERYSETS
+from workbench.drills.lock_convoy import LOCK_CONVOY
+from workbench.drills.lost_commit_reply import LOST_COMMIT_REPLY
 from workbench.drills.noise_floor import NOISE_FLOOR
+from workbench.drills.pool_exhaustion import POOL_EXHAUSTION
 from workbench.drills.transient_errors import TRANSIENT_ERRORS
 from workbench.errors import WorkbenchError
 
 DRILLS: dict[str, Drill] = {
     drill.id: drill
-    for drill in (CONNECTION_LOSS, TRANSIENT_ERRORS, LARGE_QUERYSETS, BANDWIDTH, NOISE_FLOOR, BANK)
+    for drill in (
+        CONNECTION_LOSS,
+        TRANSIENT_ERRORS,
+        LARGE_QUERYSETS,
+        BANDWIDTH,
+        NOISE_FLOOR,
+        BANK,
+        POOL_EXHAUSTION,
+        DEADLOCK_STORM,
+        LOCK_CONVOY,
+        LOST_COMMIT_REPLY,
+        DEMOTED_PRIMARY,
+    )
 }
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from workbench.journal import Journal
 from workbench.judge.wording import amount
-from workbench.records import Arm, Metric, Plan, Trial
+from workbench.records import Metric, Plan, Trial
 
 Outcome = Literal["held", "broken", "void"]
 CODES: Mapping[Outcome, int] = {"held": 0, "broken": 1, "void": 3}
@@ -48,37 +48,41 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """For a terminal: a table of the arms, one for each group of figures, and what is wrong."""
-        arms = [arm for arm in self.plan.arms if self.of(arm.name)]
-        if not arms:
+        columns = self._columns()
+        if not columns:
             return [f"{self.plan.drill}: no trial was finished"]
-        values = {arm.name: _combined(self.of(arm.name)) for arm in arms}
-        names = list(dict.fromkeys(name for found in values.values() for name in found))
+        names = list(dict.fromkeys(name for found in columns.values() for name in found))
         plain = [name for name in names if ":" not in name]
-        found = [self.plan.title, ""]
-        heads = ["arm", *(name for name in plain)]
-        found += _table(
-            heads, [[arm.label, *(_figure(values[arm.name].get(name)) for name in plain)] for arm in arms]
-        )
+        rows = [
+            [label, *(_figure(metrics.get(name)) for name in plain)] for label, metrics in columns.items()
+        ]
+        found = [self.plan.title, "", *_table(["", *plain], rows)]
         for group in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
-            rows = [name for name in names if name.startswith(f"{group}:")]
-            found += [""]
-            found += _table(
-                [group, *(arm.label for arm in arms)],
+            rows = [
                 [
-                    [
-                        name.partition(":")[2],
-                        *(_figure(values[arm.name].get(name), full=True) for arm in arms),
-                    ]
-                    for name in rows
-                ],
-            )
-        return [*found, "", *self._findings(arms)]
+                    name.partition(":")[2],
+                    *(_figure(metrics.get(name), full=True) for metrics in columns.values()),
+                ]
+                for name in names
+                if name.startswith(f"{group}:")
+            ]
+            found += ["", *_table([group, *columns], rows)]
+        return [*found, "", *self._findings()]
 
-    def _findings(self, arms: Sequence[Arm]) -> list[str]:
+    def _columns(self) -> dict[str, dict[str, Metric]]:
+        """The figures of each arm, and of each part where there are several, by what a reader is told."""
+        found = {}
+        for part in self.plan.parts:
+            for arm in self.plan.arms:
+                own = [trial for trial in self.of(arm.name) if trial.part == part]
+                if own:
+                    found[f"{part}, {arm.label}" if part else arm.label] = _combined(own)
+        return found
+
+    def _findings(self) -> list[str]:
         found = []
-        for arm in arms:
-            own = self.of(arm.name)
-            for trial in own:
+        for arm in self.plan.arms:
+            for trial in self.of(arm.name):
                 found += [f"{arm.label}: {kind}: {text}" for kind, text in trial.violations.items()]
                 if trial.exclusions:
                     found.append(f"{arm.label}: does not count: {', '.join(trial.exclusions)}")
