@@ -130,6 +130,20 @@ class Session:
         wanted = claim(name).id
         return ClaimView(journal, next(one for one in judge.judge(journal) if one.claim == wanted))
 
+    def comparison(self, drill: str) -> judge.Comparison:
+        """The arms of a drill that decides no claim, side by side.
+
+        Raises:
+            WorkbenchError: the run's journal holds no such drill.
+        """
+        wanted = drills.find(drill).id
+        for one in judge.comparisons(self.run_folder.journal()):
+            if one.plan.drill == wanted:
+                return one
+        raise WorkbenchError(
+            f"this run holds no comparison of {wanted}", f'run it first: session.run("{wanted}")'
+        )
+
     def scorecard(self) -> Scorecard:
         """What the run's journal says of every claim."""
         journal = self.run_folder.journal()

@@ -11,6 +11,8 @@ import pytest
 
 from workbench import cli
 from workbench.claims import CLAIMS
+from workbench.commands.progress_line import DrillLine
+from workbench.progress import Step
 from workbench.records import End
 from workbench.run import RunFolder
 
@@ -79,3 +81,27 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+def test_minutes_are_the_banks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A drill without a length refuses one, and the bank refuses a senseless one, before anything is started."""
+    out = ["--out", str(tmp_path / "r")]
+    assert cli.main(["drill", "DB-2", "--minutes", "1", *out]) == 2
+    assert "--pairs" in capsys.readouterr().err
+    assert cli.main(["drill", "bank", "--minutes", "0", *out]) == 2
+    assert "0 minutes cannot be run" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_how_far_a_trial_is_does_not_flood_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the output is no terminal, steps are lines, and what passes is printed seldom."""
+    line = DrillLine()
+    line.show(Step("bank", 0, 3, "block 1 of 1", None))
+    for second in range(100):
+        line.show(Step("bank", 0, 3, f"{second} of 60 s", None, passing=True))
+    assert capsys.readouterr().out == "bank: block 1 of 1 (0 of 3 trials done)\n"
+    monkeypatch.setattr(DrillLine, "SELDOM", 0.0)
+    line.show(Step("bank", 0, 3, "7 of 60 s", None, passing=True))
+    assert capsys.readouterr().out == "7 of 60 s\n"

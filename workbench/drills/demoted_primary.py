@@ -26,7 +26,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 THREADS, PAUSE = 4, 0.02
-BEFORE, READ_ONLY, AFTER = 0.5, 1.0, 3.0  #: seconds of each phase
+BEFORE, READ_ONLY, AFTER = 0.3, 0.7, 2.0  #: seconds of each phase
 WITNESS = "in a read-only transaction"
 
 

@@ -1,4 +1,8 @@
-"""Lock convoy: one long transaction holds a row, many wait behind it with a lock time-out shorter than its rest."""
+"""Lock convoy: one long transaction holds a row, many wait behind it with a lock time-out shorter than its rest.
+
+`database_retry` comes again until the holder is gone. `resilient_transaction` hands the time-out to its caller, on purpose: a
+lock that was not to be had in time is an answer that the body has asked for. The table shows both.
+"""
 
 from __future__ import annotations
 

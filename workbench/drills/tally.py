@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench import arms
 from workbench.drills import peers
+from workbench.drills.bank.drill import SIZE  # any data would do; so one template serves the bank and these
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.project_process import ProjectProcess
@@ -103,7 +104,7 @@ def stage(
         proxied: put the fault proxy in between.
     """
     server = environment.server
-    with environment.database() as dbname, ExitStack() as stack:
+    with environment.database(SIZE) as dbname, ExitStack() as stack:
         with server.connect(dbname) as connection:
             for statement in TABLES:
                 connection.execute(statement)

@@ -16,7 +16,7 @@ CODES: Mapping[Outcome, int] = {"held": 0, "broken": 1, "void": 3}
 _GAP = "  "
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """One drill without a claim.
 
@@ -27,6 +27,9 @@ class Comparison:
 
     plan: Plan
     trials: Sequence[Trial]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
     @property
     def outcome(self) -> Outcome:

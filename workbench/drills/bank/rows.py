@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from workbench.drills.faults import Bite, Target
+from workbench.servers.postgres import PostgresServer
 
 WITHIN = 3.0  #: seconds in which an order must have run into it, and in which the log must say so
 #: Of the application's sessions, seconds. It looks for a deadlock late enough for us to have closed the circle.
@@ -28,7 +29,7 @@ LATE = "canceling statement due to lock timeout"
 CONFLICT = "could not serialize access"
 
 
-def limit_waiting(server: Any, dbname: str) -> None:
+def limit_waiting(server: PostgresServer, dbname: str) -> None:
     """Give the application's sessions of a database their time-outs."""
     with server.connect("postgres") as admin:
         for name, value in (("deadlock_timeout", DEADLOCK_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)):

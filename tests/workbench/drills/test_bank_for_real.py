@@ -1,0 +1,66 @@
+"""The bank under fire on real servers, at its smallest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from workbench.drills.bank import bank
+from workbench.drills.bank.drill import KINDS
+from workbench.records import Fault, Intent, Trial
+from workbench.run import RunFolder
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+def test_no_order_is_lost_or_doubled_whatever_strikes(
+    run_arm: Callable[..., Trial], noted: list[Any]
+) -> None:
+    """Every kind of fault bites, orders go on in all three forms, and the ledger is right to the last entry."""
+    trial = run_arm(bank(0.02), "treatment")
+    assert trial.violations == {}
+    assert trial.exclusions == (), trial.evidence
+    assert {one.fault for one in trial.evidence} == set(KINDS)
+    assert all(one.seen for one in trial.evidence)
+    for form in ("keyed", "retried", "block"):
+        assert trial.metrics[f"ok:{form}"].value > 5
+    assert trial.outcomes.total == trial.metrics["orders"].value
+    # Each fault was announced before it struck.
+    assert [type(one) for one in noted] == [Intent, Fault] * (len(noted) // 2)
+
+
+def test_a_naive_retry_doubles(run_arm: Callable[..., Trial]) -> None:
+    """COMMIT replies are lost under tenacity: orders are there twice, and the checker that passed us finds them."""
+    trial = run_arm(bank(0.04, ["commit-reply-lost"]), "peer")
+    assert trial.metrics["doubled"].value > 0
+    assert "doubled" in trial.violations
+    assert trial.metrics["lost"].value == 0
+
+
+def test_an_interruption_shows_what_was_found_so_far(world: Any, poll: Callable[..., Any]) -> None:
+    """Ctrl-C in the middle ends everything, and the books of the arm under fire are read all the same."""
+    folder = world.temp.parent / "run"
+    command = [sys.executable, "-m", "workbench", "drill", "bank", "--minutes", "5", "--out", str(folder)]
+    process = world.start(*command)
+
+    def struck() -> bool:
+        if not (folder / "journal.jsonl").exists():
+            return process.poll() is not None
+        return (folder / "journal.jsonl").read_text().count('"kind":"fault"') >= 2
+
+    poll(struck, timeout=60)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 130, err
+    assert "does not count: interrupted" in out
+    assert "Traceback" not in err
+    assert world.is_clean(), (world.living(), world.lying())
+    [trial] = RunFolder.open(folder).journal().trials("bank")
+    assert trial.exclusions == ("interrupted",)
+    assert trial.metrics["orders"].value > 0
+    assert trial.metrics["sums"].value == 0
