@@ -19,6 +19,8 @@ from workbench.drills.faults import Bite, Target
 from workbench.servers.postgres import PostgresServer
 
 WITHIN = 3.0  #: seconds in which an order must have run into it, and in which the log must say so
+#: Portfolios that are stood in front of: enough that on a slow machine, too, an order comes along in time.
+STAND_IN = 5
 #: Of the application's sessions, seconds. It looks for a deadlock late enough for us to have closed the circle.
 DEADLOCK_TIMEOUT, LOCK_TIMEOUT = 0.25, 0.7
 #: The application's sessions that run at repeatable read: others have no serialization failure to give.
@@ -38,13 +40,13 @@ def limit_waiting(server: PostgresServer, dbname: str) -> None:
 
 @dataclass
 class Bystander:
-    """A session that stands in the way of orders on one portfolio.
+    """A session that stands in the way of orders on some portfolios.
 
     Attributes:
         target: whose server it is.
         session: holds the locks.
         watcher: sees who waits.
-        portfolio: drawn by the server.
+        portfolios: drawn by the server.
         since: size of the server's log before.
         waited: back ends that were seen to wait for us.
     """
@@ -52,12 +54,12 @@ class Bystander:
     target: Target
     session: psycopg.Connection[Any]
     watcher: psycopg.Connection[Any]
-    portfolio: int
+    portfolios: list[int]
     since: int
     waited: set[int] = field(default_factory=set)
 
     def lock(self, what: str) -> None:
-        self.session.execute(f"SELECT 1 FROM {what} FOR UPDATE", [self.portfolio])
+        self.session.execute(f"SELECT 1 FROM {what} FOR UPDATE", [self.portfolios])
 
     def somebody_waits(self, application: str = "") -> bool:
         """Wait until a session is held up by ours, or by one that is, and remember its back end.
@@ -95,7 +97,7 @@ class Bystander:
 
 
 @contextmanager
-def _bystander(target: Target) -> Iterator[tuple[Bystander, Bite]]:
+def _bystander(target: Target, portfolios: int) -> Iterator[tuple[Bystander, Bite]]:
     since = target.server.log_size()
     with (
         target.server.connect(target.dbname, autocommit=False) as session,
@@ -104,12 +106,13 @@ def _bystander(target: Target) -> Iterator[tuple[Bystander, Bite]]:
         # As long as it takes: not this session, but the order's, is to be the victim. Yet it must not hang for good.
         session.execute("SET deadlock_timeout = '30s'")
         session.execute(f"SET statement_timeout = '{int(WITHIN * 1000)}ms'")
-        row = session.execute("SELECT id FROM stocks_portfolio ORDER BY random() LIMIT 1").fetchone()
-        assert row is not None
+        rows = session.execute(
+            "SELECT id FROM stocks_portfolio ORDER BY random() LIMIT %s", [portfolios]
+        ).fetchall()
         session.commit()
         bite = Bite("orders", injected=1)
         try:
-            yield Bystander(target, session, watcher, row[0], since), bite
+            yield Bystander(target, session, watcher, [key for (key,) in rows], since), bite
         except psycopg.errors.QueryCanceled:
             bite.detail["stood"] = False  # we ourselves did not get the lock in time: the evidence stays at 0
         finally:
@@ -119,19 +122,22 @@ def _bystander(target: Target) -> Iterator[tuple[Bystander, Bite]]:
 @contextmanager
 def deadlock(target: Target) -> Iterator[Bite]:
     """Close a circle with an order: it has the portfolio and wants a holding, we have the holdings and want the portfolio."""
-    with _bystander(target) as (bystander, bite):
-        bystander.lock("stocks_holding WHERE portfolio_id = %s")
+    # One only: while we wait for a second one, the first order's look for a deadlock would be over.
+    with _bystander(target, 1) as (bystander, bite):
+        bystander.lock("stocks_holding WHERE portfolio_id = ANY (%s)")
         if bystander.somebody_waits():
-            bystander.lock("stocks_portfolio WHERE id = %s")  # returns when the server has ended the order
+            bystander.lock(
+                "stocks_portfolio WHERE id = ANY (%s)"
+            )  # returns when the server has ended the order
             bite.seen = bystander.logged(DEADLOCK)
     yield bite
 
 
 @contextmanager
 def lock_timeout(target: Target) -> Iterator[Bite]:
-    """Keep a portfolio locked until an order has given up waiting for it."""
-    with _bystander(target) as (bystander, bite):
-        bystander.lock("stocks_portfolio WHERE id = %s")
+    """Keep portfolios locked until an order has given up waiting for one."""
+    with _bystander(target, STAND_IN) as (bystander, bite):
+        bystander.lock("stocks_portfolio WHERE id = ANY (%s)")
         deadline = time.monotonic() + WITHIN
         while not bite.seen and time.monotonic() < deadline and bystander.somebody_waits():
             bite.seen = bystander.logged(LATE, wait=False)
@@ -141,10 +147,10 @@ def lock_timeout(target: Target) -> Iterator[Bite]:
 
 @contextmanager
 def serialization_failure(target: Target) -> Iterator[Bite]:
-    """Change a portfolio for which an order at repeatable read waits: its snapshot is then from before the change."""
-    with _bystander(target) as (bystander, bite):
+    """Change portfolios for one of which an order at repeatable read waits: its snapshot is then from before the change."""
+    with _bystander(target, STAND_IN) as (bystander, bite):
         bystander.session.execute(
-            "UPDATE stocks_portfolio SET cash = cash WHERE id = %s", [bystander.portfolio]
+            "UPDATE stocks_portfolio SET cash = cash WHERE id = ANY (%s)", [bystander.portfolios]
         )
         if bystander.somebody_waits(REPEATABLE_READ):
             bystander.session.commit()
