@@ -15,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.records import Metric, Trial
 
 POOL, WAITING, VISITORS = 4, 2, 12
-HOLD = 1.5  #: seconds for which every connection is busy
+HOLD = 2.0  #: seconds for which every connection is busy
 QUICK = 0.3  #: seconds within which an answer, also a refusal, frees its thread
 SETTINGS = {
     "DATABASES.default.CONN_MAX_AGE": 0,
@@ -26,22 +26,23 @@ SETTINGS = {
 def run(environment: Environment, task: Task) -> Trial:
     with stage(environment, task, settings=SETTINGS) as scene:
         scene.announce("pool-exhausted", "nothing to undo: the long statements end by themselves")
-        holders = [[{"name": f"holder-{number}", "form": "plain", "hold": HOLD}] for number in range(POOL)]
-        # The visitors come when the server confirms that all connections are busy.
-        scene.process.call("workbench.guest.tally:begin", lists=holders)
         start = time.monotonic()
-        seen = _busy(scene)
+        # One after the other: a pool that has not opened its connections yet would let some of them wait already.
+        for number in range(POOL):
+            job = {"name": f"holder-{number}", "form": "plain", "hold": HOLD}
+            scene.process.call("workbench.guest.tally:begin", lists=[[job]])
+            seen = _busy(scene, number + 1)
         scene.crowd([[{"name": f"visitor-{number}", "form": "plain"}] for number in range(VISITORS)])
         visitors = scene.answers()
         evidence = scene.healed("pool-exhausted", seen, "busy connections", start, {"pool": POOL})
-        held = scene.process.call("workbench.guest.tally:finish")
-        answers = [*visitors, *held]
+        held = [scene.process.call("workbench.guest.tally:finish") for _ in range(POOL)]
+        answers = [*visitors, *(answer for each in held for answer in each)]
         found = books(scene.server, scene.dbname, answers, {one["name"]: 0 for one in answers})
     return trial(scene, visitors, found, [evidence], _quick(visitors))
 
 
-def _busy(scene: Stage) -> int:
-    """Wait until every connection of the pool runs its long statement; how many the server saw.
+def _busy(scene: Stage, wanted: int) -> int:
+    """Wait until so many connections of the pool run their long statement; how many the server saw.
 
     Raises:
         WorkbenchError: they did not within 5 s.
@@ -54,11 +55,12 @@ def _busy(scene: Stage) -> int:
                 "AND query LIKE '%%pg_sleep%%'",
                 [scene.dbname],
             ).fetchone()
-            if row and row[0] == POOL:
-                return POOL
+            if row and row[0] == wanted:
+                return wanted
             time.sleep(0.005)
     raise WorkbenchError(
-        f"the pool's {POOL} connections were not all busy within 5 s", "run it again on a calmer machine"
+        f"{wanted} of the pool's {POOL} connections were not busy within 5 s",
+        "run it again on a calmer machine",
     )
 
 

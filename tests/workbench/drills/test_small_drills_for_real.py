@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from workbench import drills
+from workbench.drills.pool_exhaustion import POOL, VISITORS, WAITING
 from workbench.records import Trial
 
 Run = Callable[..., Trial]
@@ -71,13 +72,17 @@ def test_a_demoted_primary_is_left(run_arm: Run) -> None:
     assert on.violations == {}
 
 
-def test_an_exhausted_pool_keeps_everybody_waiting(run_arm: Run) -> None:
-    """The server confirms that every connection is busy; with Stalwart off nobody has an answer before one is free."""
-    off = run_arm(drills.find("pool-exhaustion"), "control")
-    assert off.metrics["bitten"].value == 4
+def test_an_exhausted_pool_refuses_at_once(run_arm: Run) -> None:
+    """With Stalwart off nobody has an answer before a connection is free; with the bulkhead a few wait, the rest know at once."""
+    off, on = (run_arm(drills.find("pool-exhaustion"), arm) for arm in ("control", "treatment"))
+    for trial in (off, on):
+        assert trial.metrics["bitten"].value == POOL
+        assert trial.violations == {}
     assert off.metrics["within 0.3 s"].value == 0
-    assert off.outcomes.ok == 12
-    assert off.violations == {}
+    assert off.outcomes.ok == VISITORS
+    assert on.outcomes.ok == WAITING
+    assert on.outcomes.failed == VISITORS - WAITING
+    assert on.metrics["median"].value < off.metrics["median"].value
 
 
 @pytest.mark.parametrize("name", SMALL)
