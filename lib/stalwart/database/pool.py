@@ -7,6 +7,7 @@ many gets its `TooManyRequests`: Django's OperationalError, of class `capacity`,
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from stalwart.database.holds import Held
 from stalwart.policies.marker import note
 
 _HOOK = "get_new_connection"
+_filled: weakref.WeakSet[Any] = weakref.WeakSet()  # pools that have given a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def take(connection: BaseDatabaseWrapper, params: dict[str, Any]) -> Any:
         if config.enabled:
             _explain(error, connection.alias, pool, limit)
         raise
+    _filled.add(pool)
     if limit:
         holds.took(connection, driver)
     return driver
@@ -101,6 +104,10 @@ def _bound_queue(connection: BaseDatabaseWrapper, pool: Any, config: DatabaseCon
     options = connection.settings_dict["OPTIONS"]["pool"]
     own = options.get("max_waiting", 0) if isinstance(options, dict) else 0
     wanted = own or (config.pool_waiting if config.enabled else 0)
+    if wanted and not own:
+        # A request that waits for a connection to be opened keeps nobody out: at the start, and while the pool may grow.
+        size = pool.get_stats().get("pool_size", 0) if pool in _filled else 0
+        wanted += max(0, pool.max_size - size)
     if pool.max_waiting != wanted:
         pool.max_waiting = wanted
 

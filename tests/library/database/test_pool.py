@@ -74,18 +74,19 @@ def test_one_waiter_too_many_is_refused_at_once(configure, keepers, holding, rel
 
 
 def test_the_bound_is_there_before_the_first_connection(configure, keepers, poll) -> None:
-    """A server that is down when the process starts has the queue bounded, too."""
+    """A server that is down when the process starts has the queue bounded, too: to the pool's size and POOL_WAITING more."""
     with override_settings(STALWART={"DATABASE": {"POOL_WAITING": 1}}):
         configure(pool={"min_size": 1, "max_size": 1, "timeout": 5}, connect_timeout=2)
         port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], 1
         try:
-            waiting = keepers().start(Account.objects.count)
-            poll(lambda: health.pools() and health.pools()["default"].get_stats()["requests_waiting"] == 1)
-            with pytest.raises(OperationalError, match="already 1 requests waiting"):
+            waiting = [keepers().start(Account.objects.count) for _ in range(2)]
+            poll(lambda: health.pools() and health.pools()["default"].get_stats()["requests_waiting"] == 2)
+            with pytest.raises(OperationalError, match="already 2 requests waiting"):
                 keepers()(Account.objects.count)
             connection.close_pool()
-            with pytest.raises(OperationalError, match="closed"):
-                waiting()
+            for one in waiting:
+                with pytest.raises(OperationalError, match="closed"):
+                    one()
         finally:
             connection.settings_dict["PORT"] = port
 
@@ -99,11 +100,19 @@ def test_settings_decide_at_call_time_and_the_users_own_bound_wins(configure) ->
             Account.objects.count()
             connection.close()
             live.append(health.pools()["default"].max_waiting)
-    assert live == [3, 5, 0, 0]
+    assert live == [4, 5, 0, 0]  # at the start, one more waits for the connection that is being opened
     connection.settings_dict["OPTIONS"]["pool"]["max_waiting"] = 7
     with override_settings(STALWART={"DATABASE": {"POOL_WAITING": 3}}):
         Account.objects.count()
     assert health.pools()["default"].max_waiting == 7
+
+
+@override_settings(STALWART={"DATABASE": {"POOL_WAITING": 1}})
+def test_a_burst_at_the_start_is_served(configure, keepers) -> None:
+    """Four threads at once on a pool of four that has not opened a connection yet: none is refused."""
+    configure(pool={"min_size": 4, "max_size": 4, "timeout": 30})
+    threads = [keepers() for _ in range(4)]
+    assert [one() for one in [each.start(Account.objects.count) for each in threads]] == [0] * 4
 
 
 @override_settings(STALWART={"DATABASE": {"POOL_WAITING": 1}})
