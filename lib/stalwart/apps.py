@@ -14,7 +14,7 @@ class StalwartConfig(AppConfig):
 
     def ready(self) -> None:
         from stalwart import signals
-        from stalwart.checks import check_middleware, check_settings
+        from stalwart.checks import check_middleware, check_replies, check_settings
         from stalwart.database import wiring
         from stalwart.database.checks import check_pools, check_server_slots
 
@@ -22,5 +22,6 @@ class StalwartConfig(AppConfig):
         checks.register(check_middleware)
         checks.register(check_pools)
         checks.register(check_server_slots, checks.Tags.database)
+        checks.register(check_replies)
         signals.connect()
         wiring.connect()

@@ -4,6 +4,7 @@ stalwart.E001  a key of STALWART does not exist
 stalwart.E002  a value of STALWART cannot work; its default is used meanwhile
 stalwart.E003  CompressionMiddleware stands where it breaks another middleware, or that one breaks it
 stalwart.W001  two middleware compress
+stalwart.W002  DATABASE["REPLY_WITHIN"] has no effect on a database
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.db import connections
 
 from stalwart import django_conf
+from stalwart.database.overdue import can_watch
 
 _COMPRESSION = "stalwart.compression.CompressionMiddleware"
 _OTHER_COMPRESSORS = (
@@ -75,3 +78,21 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
             if other in listed
         ]
     return found
+
+
+def check_replies(**_: Any) -> list[CheckMessage]:
+    """Databases of `settings.DATABASES` whose replies cannot be overdue, though `REPLY_WITHIN` is set."""
+    database = django_conf.current().database
+    if not (database.enabled and database.reply_within):
+        return []
+    # SQLite has no network; it is named only where nothing else is there that the setting could be meant for.
+    networked = [each for each in connections.all() if each.vendor != "sqlite"] or connections.all()
+    return [
+        CheckWarning(
+            f"STALWART['DATABASE']['REPLY_WITHIN'] has no effect on the database {each.alias!r} ({each.display_name}).",
+            hint="It is built for PostgreSQL with psycopg 3. Elsewhere set the driver's own read and connect time-outs.",
+            id="stalwart.W002",
+        )
+        for each in networked
+        if not can_watch(each)
+    ]

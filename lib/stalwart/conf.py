@@ -30,8 +30,10 @@ class DatabaseConfig:
         reconnect_within: seconds that one decorated call may spend, in all, on getting a usable connection again; a
             resilient transaction, on each outage, and as long again on finding out what became of a COMMIT.
         replay_max_bytes: about what the log of one resilient transaction may hold; a longer one is not replayed.
-        reply_within: seconds; a reply that is overdue by then shuts its socket, which makes a silent network a lost
-            connection. 0: replies are waited for without a limit.
+        reply_within: seconds of silence after which a reply is overdue: its connection is closed, so that a silent network
+            makes a lost connection. Set it above your longest statement, what it waits for locks and in the queue of a
+            pooler included; `stalwart.database.reply_within` allows more for a block. PostgreSQL with psycopg 3 only, and
+            needs `"stalwart"` in INSTALLED_APPS. 0: replies are waited for without a limit.
         transparent_reads: outside transactions, a reading statement of the ORM whose connection was lost runs once more.
         request_retries: times at most that `RequestRetryMiddleware` runs a failed view again. 0: never.
         request_body_bytes: a request with a larger body is not run again.

@@ -265,6 +265,23 @@ class PoolInherited(Event):
     parent: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyOverdue(Event):
+    """A reply of the database did not come in time, and its connection was closed.
+
+    Attributes:
+        alias: name of the database.
+        seconds: that the server had been silent.
+        what: was waited for: "COMMIT", "ROLLBACK", "fetching rows", "a statement", or "logging in".
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    seconds: float
+    what: str
+
+
 Sink: TypeAlias = Callable[[Event], object]
 
 

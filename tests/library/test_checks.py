@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.core.checks import run_checks
+from django.db.utils import ConnectionHandler
 from django.test import override_settings
 
 OURS = "stalwart.compression.CompressionMiddleware"
@@ -44,3 +45,25 @@ def test_order_of_middleware(order, expected) -> None:
     """An order that makes ETags differ or caches mix clients is an error; two compressors are a warning."""
     with override_settings(MIDDLEWARE=order):
         assert ids() == expected
+
+
+@pytest.mark.parametrize(
+    ("engines", "expected"),
+    [
+        ({"default": "postgresql", "lite": "sqlite3"}, []),
+        ({"default": "postgresql", "other": "dummy"}, ["other"]),
+        ({"default": "sqlite3"}, ["default"]),
+    ],
+)
+def test_replies_that_cannot_be_overdue_are_named(monkeypatch, engines, expected) -> None:
+    """REPLY_WITHIN where it has no effect is a warning; a file beside a server is not, and unset there is none."""
+    handler = ConnectionHandler(
+        {alias: {"ENGINE": f"django.db.backends.{name}", "NAME": "x"} for alias, name in engines.items()}
+    )
+    monkeypatch.setattr("stalwart.checks.connections", handler)
+    assert ids() == []
+    with override_settings(STALWART={"DATABASE": {"REPLY_WITHIN": 2}}):
+        messages = [message for message in run_checks() if message.id == "stalwart.W002"]
+    assert [alias for alias in engines for message in messages if repr(alias) in message.msg] == expected
+    with override_settings(STALWART={"DATABASE": {"REPLY_WITHIN": 2, "ENABLED": False}}):
+        assert ids() == []

@@ -19,6 +19,7 @@ from django.db.utils import DatabaseError
 
 from stalwart.database.classification import classify
 from stalwart.database.driver import ask
+from stalwart.database.reply_limit import at_least
 from stalwart.policies.deadline import Deadline
 
 # stats_reset is set anew when the server recovers from a crash; the time line (the head of a WAL file's name) when a standby
@@ -31,6 +32,7 @@ _FROM_THE_FUTURE = "22023"
 _POLL = 0.02
 # A COMMIT that is really running gets this long; a session that only waits for a client that is gone is ended then.
 _PATIENCE = 0.3
+_ENDS_WITHIN = 2
 
 _tokens: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
@@ -100,10 +102,12 @@ def resolve(
 
 def end_session(connection: BaseDatabaseWrapper, ticket: Ticket) -> None:
     """End the session of a transaction that is still open, for it holds its locks; no other one, even with the same pid."""
-    ask(
-        connection,
-        "SELECT bool_or(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity "
-        "WHERE pid = %s AND backend_xid = %s::text::xid8::xid",
-        ticket.pid,
-        str(ticket.xid),
-    )
+    # The server waits for the end of that session before it replies.
+    with at_least(_ENDS_WITHIN + 1, connection.alias):
+        ask(
+            connection,
+            f"SELECT bool_or(pg_terminate_backend(pid, {_ENDS_WITHIN * 1000})) FROM pg_stat_activity "
+            "WHERE pid = %s AND backend_xid = %s::text::xid8::xid",
+            ticket.pid,
+            str(ticket.xid),
+        )

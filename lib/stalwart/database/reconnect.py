@@ -2,7 +2,9 @@
 
 Three quick repeats do not outlive an outage of seconds, so a repeat waits until the database answers. The waits between
 the attempts are short and jittered: the first answer after an outage should not be missed by long, and not all workers
-should knock at once. The time that a single attempt takes is the driver's: set `OPTIONS["connect_timeout"]`.
+should knock at once. With PostgreSQL and psycopg 3 an attempt waits for a reply of the server, or for a connection of a pool,
+no longer than half of the time that is left; with other drivers it takes as long as the driver lets it, so set a connect
+time-out there.
 
 A wait holds a thread of the application. When waits have often been in vain of late, the outage is a long one, and a
 circuit ("database:default") ends them at once: the one attempt is still made, so nothing is refused that would have worked.
@@ -17,6 +19,7 @@ from contextlib import suppress
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
+from stalwart.database import overdue, reply_limit
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import holds_something
@@ -37,7 +40,7 @@ class Reconnection:
         connection: Django's.
         broken: the driver's connection that failed, if known. When Django has another one by now (leaving `atomic`
             reconnects by itself), that one is asked before it is replaced.
-        deadline: no wait is begun that does not fit.
+        deadline: no wait is begun that does not fit, and it limits how long an attempt waits for the server.
         writable: a server that only reads (a demoted primary, a standby) does not count as usable.
         random: numbers in [0, 1).
         clock: seconds, monotonic.
@@ -81,14 +84,16 @@ class Reconnection:
             or getattr(at_hand, "closed", False)
         ):
             close_quietly(self.connection)
+        overdue.attach(self.connection)
         try:
-            self.connection.ensure_connection()
-            if self.connection.is_usable():
-                if not self._writable or _takes_writes(self.connection):
-                    self._waited_for(None)
-                    return True
-                # Else its pool would hand out the same ones again, for as long as we ask.
-                demoted(self.connection, "a new connection takes no writes")
+            with reply_limit.until(self._deadline, self.connection.alias):
+                self.connection.ensure_connection()
+                if self.connection.is_usable():
+                    if not self._writable or _takes_writes(self.connection):
+                        self._waited_for(None)
+                        return True
+                    # Else its pool would hand out the same ones again, for as long as we ask.
+                    demoted(self.connection, "a new connection takes no writes")
         except Error as error:
             known = classify(error)
             # A password that is wrong now will be wrong in a second, too.

@@ -16,18 +16,20 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from stalwart.database import forking, health, pool
+from stalwart.database import forking, health, overdue, pool
 
-PREPARED: tuple[ModuleType, ...] = (health, pool)
-FEATURES: tuple[ModuleType, ...] = (health, pool)
+# A later one may stand around an earlier one's hook, so they are taken away in the reverse order.
+PREPARED: tuple[ModuleType, ...] = (health, pool, overdue)
+FEATURES: tuple[ModuleType, ...] = (health, pool, overdue)
 
 _UID = "stalwart.database.wiring"
+_MAKE = "create_connection"
 
 
 def connect() -> None:
     """Put the features in place; calling it again changes nothing."""
     connection_created.connect(_opened, dispatch_uid=_UID)
-    vars(connections)["create_connection"] = _create
+    vars(connections)[_MAKE] = _make
     health.listen()
     forking.connect()
     for connection in connections.all(initialized_only=True):
@@ -39,18 +41,18 @@ def connect() -> None:
 def disconnect() -> None:
     """Take them away again, from the connections of this thread too; the prepared ones, from those of all threads."""
     connection_created.disconnect(dispatch_uid=_UID)
-    vars(connections).pop("create_connection", None)
+    vars(connections).pop(_MAKE, None)
     health.ignore()
     forking.disconnect()
     for connection in connections.all(initialized_only=True):
-        for feature in FEATURES:
+        for feature in reversed(FEATURES):
             feature.detach(connection)
     for connection in health.known_connections():
-        for feature in PREPARED:
+        for feature in reversed(PREPARED):
             feature.detach(connection)
 
 
-def _create(alias: str) -> BaseDatabaseWrapper:
+def _make(alias: str) -> BaseDatabaseWrapper:
     """In the place of the method of `django.db.connections`."""
     connection = type(connections).create_connection(connections, alias)
     _prepare(connection)

@@ -29,6 +29,7 @@ def test_no_sleep_passes_the_deadline(seed) -> None:
         max_retries=3, backoff=Backoff(0.05, 2, 2), aliases=None, on_types=(), on_classes=frozenset(),
         random=random.Random(seed).random, clock=lambda: now[0], sleep=sleep,
     )  # fmt: skip
+    connection.close()  # one that is open would not need the address
     port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], 1
     try:
         with pytest.raises(OperationalError) as caught:
