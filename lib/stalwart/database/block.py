@@ -22,6 +22,7 @@ from stalwart.database.recovery import BlockPlan
 from stalwart.database.replay import code_of, may_pass
 from stalwart.database.statements import Kind
 from stalwart.exceptions import TransactionLost
+from stalwart.policies.marker import note
 
 
 class Block(Committing):
@@ -39,13 +40,14 @@ class Block(Committing):
     COLUMN = ", pg_current_xact_id()"
     RIDE = "SELECT pg_current_xact_id(); "
 
+    _hooks: Hooks | None = None
+    _deliberate = False
+
     def __init__(
         self, connection: BaseDatabaseWrapper, plan: BlockPlan, operation: str, *, replays: bool
     ) -> None:
         super().__init__(connection, plan, operation, django_conf.current().database, replays=replays)
         self._atomic = Atomic(connection.alias, True, plan.durable)
-        self._hooks: Hooks | None = None
-        self._deliberate = False
 
     # -- begin ---------------------------------------------------------------------------------------------------
 
@@ -80,6 +82,8 @@ class Block(Committing):
             self._wrote = True
         elif kind.opaque:
             self._opaque = True
+        if kind.sets:
+            self._note_traits()  # before they are the transaction's own
         if kind.unreplayable is not None:
             self.log.refuse(f"it holds {kind.unreplayable}")
 
@@ -184,7 +188,8 @@ class Block(Committing):
                 raise lost
             self._leave(exc_type, exc, traceback)
         finally:
-            self._over()
+            if self._hooks is not None:
+                self._over()
             if not connection.in_atomic_block:
                 connection.needs_rollback = False
                 if not self.committed:
@@ -197,7 +202,7 @@ class Block(Committing):
             if exc is not None and isinstance(error, Error):
                 # The transaction is rolled back, whatever Django met when it wanted to go on: the body's error counts.
                 self._drop_connection()
-                exc.add_note(f"resilient_transaction: afterwards the connection was not to be had: {error}")
+                note(exc, f"resilient_transaction: afterwards the connection was not to be had: {error}")
                 return
             if self._doom is not None and error is not self._doom and not self.committed:
                 self._drop_connection()

@@ -70,6 +70,7 @@ class Committing(Recoverable):
     def _ask_what_became_of_it(self, error: Error) -> bool:
         """Whether the transaction is committed; raises when that cannot be found out."""
         connection, ticket, began = self.connection, self._ticket, self._plan.clock()
+        self._note_traits()  # before another connection takes this one's place
         state = WrapperState.take(connection)
         self.running = False
         silent = self._has_no_id or not (self._wrote or self._opaque)
@@ -127,5 +128,6 @@ class Committing(Recoverable):
     def _over(self) -> None:
         """Watch no longer, and set back what was set. A second time does nothing."""
         self.running = False
-        isolation.restore(self.connection, self._level_before)
-        self._level_before = None
+        if self._level_before is not None:
+            isolation.restore(self.connection, self._level_before)
+            self._level_before = None

@@ -6,7 +6,7 @@ the database saw two, as they should.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorWrapper
@@ -32,20 +32,33 @@ _BYPASSES = {
 }
 
 
+# What runs a statement below all wrappers; ours are put in its place, so `super()` would find just this.
+_django: Any = CursorWrapper
+
+
 class RecordingCursor(CursorWrapper):
     """See above; `recording_class` mixes it with the class that Django would have used.
 
     Attributes:
         block: whom it tells.
+        guard: the block's own execute wrapper, which is there for other cursors.
         statement: what it ran last, if that is in the log.
         gone: it is closed.
         carries: its rows have one column more than the body asked for.
     """
 
     block: Block
+    guard: Any
     statement: Statement | None = None
     gone = False
     carries = False
+
+    def execute(self, sql: Any, params: Any = None) -> Any:
+        """As Django's; with no wrapper but ours in place, it does without the detour through them."""
+        wrappers: list[Any] = self.db.execute_wrappers
+        if len(wrappers) == 1 and wrappers[0] is self.guard:
+            return self._recorded(sql, params, many=False)
+        return super().execute(sql, params)
 
     def _execute(self, sql: Any, params: Any, *ignored_wrapper_args: Any) -> Any:
         return self._recorded(sql, params, many=False)
@@ -58,24 +71,25 @@ class RecordingCursor(CursorWrapper):
         block = self.block
         if not block.running:
             block.refuse_when_over()
-            return self._really(sql, params, many=many)
+            return _really(self, sql, params, many=many)
         kind = describe(sql if isinstance(sql, str) else block.text(sql))
-        block.announce(kind)
+        if not kind.plain:
+            block.announce(kind)
         statement = block.log.statement(self, sql, params, many=many, keep=kind.inserts and not many)
         self.statement = None
         while True:
             self.carries = False
             try:
-                if not many and kind.locks and block.rides(self.cursor, sql):
+                if kind.locks and not many and block.rides(self.cursor, sql):
                     if kind.returns:
-                        self._really(sql + block.COLUMN, params)
+                        _django._execute(self, sql + block.COLUMN, params)
                         self.carries = True
                         block.arrived_beside_keys(self.cursor)
                     else:
-                        self._really(block.RIDE + sql, params)
+                        _django._execute(self, block.RIDE + sql, params)
                         block.arrived(self.cursor)
                 else:
-                    self._really(sql, params, many=many)
+                    _really(self, sql, params, many=many)
                 break
             except Error as error:
                 if not block.recovered(error, statement, self):
@@ -88,10 +102,6 @@ class RecordingCursor(CursorWrapper):
         # psycopg returns its own cursor, whose rows we would not see.
         return self
 
-    def _really(self, sql: Any, params: Any, *, many: bool = False) -> Any:
-        parent: Any = super()
-        return parent._executemany(sql, params) if many else parent._execute(sql, params)
-
     def callproc(self, procname: Any, params: Any = None, kparams: Any = None) -> Any:
         """Not replayed: it does not pass through `execute`."""
         self.block.bypassed("callproc()")
@@ -99,27 +109,45 @@ class RecordingCursor(CursorWrapper):
 
     def fetchone(self) -> Any:
         """As the driver's; None at the end."""
-        row = self._fetch(lambda: self.cursor.fetchone())
+        while True:
+            try:
+                row = self.cursor.fetchone()
+                break
+            except Exception as error:  # noqa: BLE001  told apart in there
+                self._fetch_failed(error)
         if self.carries and row is not None:
             row = row[:-1]
-        self._saw([] if row is None else [row], end=row is None)
+        if self.statement is not None and self.block.running:
+            self.block.log.fetched(self.statement, () if row is None else (row,), end=row is None)
         return row
 
     def fetchmany(self, *size: int, **named: int) -> Any:
         """As the driver's."""
-        rows = self._fetch(lambda: self.cursor.fetchmany(*size, **named))
+        while True:
+            try:
+                rows = self.cursor.fetchmany(*size, **named)
+                break
+            except Exception as error:  # noqa: BLE001  told apart in there
+                self._fetch_failed(error)
         if self.carries:
             rows = [row[:-1] for row in rows]
-        asked = size[0] if size else named.get("size", self.cursor.arraysize)
-        self._saw(rows, end=len(rows) < asked)
+        if self.statement is not None and self.block.running:
+            asked = size[0] if size else named.get("size", self.cursor.arraysize)
+            self.block.log.fetched(self.statement, rows, end=len(rows) < asked)
         return rows
 
     def fetchall(self) -> Any:
         """As the driver's."""
-        rows = self._fetch(lambda: self.cursor.fetchall())
+        while True:
+            try:
+                rows = self.cursor.fetchall()
+                break
+            except Exception as error:  # noqa: BLE001  told apart in there
+                self._fetch_failed(error)
         if self.carries:
             rows = [row[:-1] for row in rows]
-        self._saw(rows, end=True)
+        if self.statement is not None and self.block.running:
+            self.block.log.fetched(self.statement, rows, end=True)
         return rows
 
     def __iter__(self) -> Iterator[Any]:
@@ -132,7 +160,7 @@ class RecordingCursor(CursorWrapper):
     def close(self) -> None:
         """As the driver's."""
         self.gone = True
-        if self.statement is not None:
+        if self.statement is not None and self.statement.name is not None:
             self.block.log.closed(self.statement)
         self.cursor.close()
 
@@ -158,19 +186,19 @@ class RecordingCursor(CursorWrapper):
             self.statement.lastrowid = value
         return value
 
-    def _fetch(self, fetch: Callable[[], Any]) -> Any:
-        while True:
-            try:
-                with self.db.wrap_database_errors:
-                    return fetch()
-            except Error as error:
-                # A server-side cursor. Its statement is in the log, so there is none to be added.
-                if not (self.block.running and self.block.recovered(error, None, None)):
-                    raise
+    def _fetch_failed(self, failure: Exception) -> None:
+        """Return when the cursor stands again where it was; raise Django's error else."""
+        try:
+            with self.db.wrap_database_errors:
+                raise failure
+        except Error as error:
+            # A server-side cursor. Its statement is in the log, so there is none to be added.
+            if not (self.block.running and self.block.recovered(error, None, None)):
+                raise
 
-    def _saw(self, rows: Sequence[Any], *, end: bool) -> None:
-        if self.statement is not None and self.block.running:
-            self.block.log.fetched(self.statement, rows, end=end)
+
+def _really(cursor: RecordingCursor, sql: Any, params: Any, *, many: bool) -> Any:
+    return _django._executemany(cursor, sql, params) if many else _django._execute(cursor, sql, params)
 
 
 _classes: dict[type[Any], type[RecordingCursor]] = {CursorWrapper: RecordingCursor}

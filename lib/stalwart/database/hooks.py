@@ -20,45 +20,60 @@ class Hooks:
 
     Args:
         block: whom they tell.
+
+    Attributes:
+        guard: the execute wrapper that notices cursors which are not ours; ours need not pass it.
     """
+
+    __slots__ = ("_before", "_block", "_debug", "_plain", "guard")
 
     def __init__(self, block: Block) -> None:
         self._block = block
         self._before: dict[str, Any] | None = None
-        self._guard: Any = None
+        self.guard: Any = self._notice_foreign_cursors
 
     def install(self) -> None:
         """Put them in place."""
-        block, attributes = self._block, self._block.connection.__dict__
-        self._before = {name: attributes[name] for name in _NAMES if name in attributes}
-        connection = block.connection
-        plain, debug = connection.make_cursor, connection.make_debug_cursor
-        attributes["make_cursor"] = lambda cursor: self._record(plain(cursor))
-        attributes["make_debug_cursor"] = lambda cursor: self._record(debug(cursor))
+        block = self._block
+        connection, attributes = block.connection, block.connection.__dict__
+        self._before = {}
+        if not attributes.keys().isdisjoint(_NAMES):
+            self._before = {name: attributes[name] for name in _NAMES if name in attributes}
+        self._plain, self._debug = connection.make_cursor, connection.make_debug_cursor
+        attributes["make_cursor"] = self._make_cursor
+        attributes["make_debug_cursor"] = self._make_debug_cursor
         attributes["create_cursor"] = block.create_cursor
         attributes["_commit"] = block.commit
         attributes["set_rollback"] = block.set_rollback
-        self._guard = self._notice_foreign_cursors
-        connection.execute_wrappers.append(self._guard)
+        connection.execute_wrappers.append(self.guard)
 
     def remove(self) -> None:
         """Take them back; a second time does nothing."""
         if self._before is None:
             return
-        attributes = self._block.connection.__dict__
+        connection = self._block.connection
+        attributes = connection.__dict__
         for name in _NAMES:
             attributes.pop(name, None)
         attributes.update(self._before)
         self._before = None
-        self._block.connection.execute_wrappers.remove(self._guard)
+        connection.execute_wrappers.remove(self.guard)
+
+    def _make_cursor(self, cursor: Any) -> CursorWrapper:
+        return self._record(self._plain(cursor))
+
+    def _make_debug_cursor(self, cursor: Any) -> CursorWrapper:
+        return self._record(self._debug(cursor))
 
     def _record(self, cursor: CursorWrapper) -> CursorWrapper:
-        if not self._block.running:
+        block = self._block
+        if not block.running:
             return cursor
         kind = type(cursor)
         known = RecordingCursor if kind is CursorWrapper else recording_class(kind)
         recording = known(cursor.cursor, cursor.db)
-        recording.block = self._block
+        recording.block = block
+        recording.guard = self.guard
         return recording
 
     def _notice_foreign_cursors(

@@ -87,19 +87,19 @@ def restore(connection: BaseDatabaseWrapper, before: Any) -> None:
         driver.isolation_level = before[0]
 
 
-def traits(driver: Any) -> tuple[bytes | None, ...]:
-    """What is known, without asking, of a session's own settings."""
+def traits(driver: Any) -> tuple[bytes | None, ...] | None:
+    """What is known, without asking, of a session's own settings, also of a lost one; None once its memory is freed."""
+    if driver is None or driver.pgconn.pgconn_ptr is None:
+        return None
     status = driver.pgconn.parameter_status
     return tuple(status(name) for name in _REPORTED)
 
 
-def differences(before: tuple[bytes | None, ...], after: tuple[bytes | None, ...] | None) -> list[str]:
-    """The names of the settings in which two sessions differ."""
-    return [
-        name.decode()
-        for name, old, new in zip(_REPORTED, before, after or (None,) * len(before), strict=True)
-        if old != new
-    ]
+def differences(before: tuple[bytes | None, ...] | None, after: tuple[bytes | None, ...] | None) -> list[str]:
+    """The names of the settings in which two sessions differ; all of them, where one is not known."""
+    if before is None or after is None:
+        return [name.decode() for name in _REPORTED]
+    return [name.decode() for name, old, new in zip(_REPORTED, before, after, strict=True) if old != new]
 
 
 def has_failed(driver: Any) -> bool:

@@ -8,11 +8,9 @@ connection; after a change only "aborted" and "in the future" are believed.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
@@ -34,7 +32,7 @@ _POLL = 0.02
 _PATIENCE = 0.3
 _ENDS_WITHIN = 2
 
-_tokens: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_KNOWN_AS = "_stalwart_incarnation"  # kept on the driver's connection, with which it lives and dies
 
 
 class Outcome(Enum):
@@ -45,8 +43,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """What must be known of a transaction to ask after it.
 
     Attributes:
@@ -62,10 +59,10 @@ class Ticket:
 
 def incarnation(connection: BaseDatabaseWrapper) -> str:
     """The token, read once per connection of the driver. Not for use inside a transaction."""
-    driver = connection.connection
-    token = _tokens.get(driver)
+    known: dict[str, Any] = connection.connection.__dict__
+    token: str | None = known.get(_KNOWN_AS)
     if token is None:
-        token = _tokens[driver] = str(ask(connection, _INCARNATION)[0][0])
+        token = known[_KNOWN_AS] = str(ask(connection, _INCARNATION)[0][0])
     return token
 
 

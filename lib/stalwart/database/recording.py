@@ -1,7 +1,8 @@
 """The log of a transaction: what its body sent, and a fingerprint of what it saw of the answers.
 
-Only rows that the body has fetched count: what it has not seen cannot have led it anywhere. Rows go into a running hash of
-their pickles; Python's own `hash` would not do, since -1 and -2, or 1 and True, have the same.
+Only rows that the body has fetched count: what it has not seen cannot have led it anywhere. A few small rows are kept; more
+of them go into a running hash of their pickles. Python's own `hash` would not do, since -1 and -2, or 1 and True, have
+the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pickle
 import uuid
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ _IMMUTABLE = frozenset(
     }
 )  # fmt: skip
 _STATEMENT_BYTES = 200  # what an entry takes beside its text and parameters, about
+_ROW_BYTES = 200
+# A few small rows are kept as they are, which costs next to nothing; more than these go into the hash.
+_FEW_ROWS = 8
+_SHORT = 100
 
 
 class Observation:
@@ -34,36 +40,70 @@ class Observation:
     Attributes:
         count: rows fetched.
         exhausted: the end was seen.
-        kept: the rows themselves, for keys that the database generated; None elsewhere.
+        rows: the rows themselves: all of them for keys that the database generated, a few elsewhere, or none.
     """
 
-    __slots__ = ("_hash", "count", "exhausted", "kept")
+    __slots__ = ("_hash", "_keep", "count", "exhausted", "rows")
 
     def __init__(self, *, keep: bool = False) -> None:
         self.count = 0
         self.exhausted = False
-        self.kept: list[Any] | None = [] if keep else None
+        self.rows: list[Any] = []
+        self._keep = keep
         self._hash: Any = None
 
-    def see(self, rows: Sequence[Any]) -> None:
-        """Take fetched rows in. Raises what `pickle` raises for a value that cannot be compared."""
-        if self._hash is None:
-            self._hash = hashlib.blake2b(digest_size=16)
-        for row in rows:
-            self._hash.update(pickle.dumps(row, 5))
+    def see(self, rows: Sequence[Any]) -> int:
+        """Take fetched rows in; how many of them are kept. Raises what `pickle` raises for a value that cannot be compared."""
         self.count += len(rows)
-        if self.kept is not None:
-            self.kept.extend(rows)
+        if self._keep:
+            self.rows += [row if _is_plain(row) else _copied(row) for row in rows]
+            return len(rows)
+        if self._hash is None and self.count <= _FEW_ROWS and all(map(_is_plain, rows)):
+            self.rows += rows
+            return len(rows)
+        if self._hash is None:
+            self._hash = self._hash_of_kept()
+            self.rows = []
+        _add(self._hash, rows)
+        return 0
 
     def same(self, other: Observation) -> bool:
         """Whether both saw the same rows."""
-        if self.count != other.count:
+        return self.count == other.count and self._digest() == other._digest()
+
+    def _digest(self) -> bytes:
+        known = self._hash if self._hash is not None else self._hash_of_kept()
+        return bytes(known.digest())
+
+    def _hash_of_kept(self) -> Any:
+        made = hashlib.blake2b(digest_size=16)
+        _add(made, self.rows)
+        return made
+
+
+def _add(made: Any, rows: Sequence[Any]) -> None:
+    for row in rows:
+        made.update(pickle.dumps(row, 5))
+
+
+def _copied(row: Any) -> Any:
+    pickle.dumps(row, 5)  # it must be comparable, too
+    return copy.deepcopy(row)
+
+
+def _is_plain(row: Any) -> bool:
+    """Whether a row can be kept as it is: nothing in it can be changed, and it is small."""
+    if type(row) is not tuple:
+        return False
+    for value in row:
+        kind = type(value)
+        if kind not in _IMMUTABLE or ((kind is str or kind is bytes) and len(value) > _SHORT):
             return False
-        return self.count == 0 or bool(self._hash.digest() == other._hash.digest())
+    return len(row) <= _SHORT
 
 
-class Statement:
-    """One statement.
+class Statement(Observation):
+    """One statement, and what was seen of its result.
 
     Attributes:
         sql, params, many: as they went to the driver's cursor; `many` for executemany.
@@ -72,12 +112,17 @@ class Statement:
         rowcount: the number of rows that it changed; None where that was not to be seen.
         lastrowid: the key of the row that it inserted, if the body asked for it (SQLite).
         error: type and code of the error that it ended in; None when it went well.
-        seen: what was fetched of its result.
     """
 
-    __slots__ = ("cursor", "error", "lastrowid", "many", "name", "params", "rowcount", "seen", "sql")
+    __slots__ = ("cursor", "error", "lastrowid", "many", "name", "params", "rowcount", "sql")
 
     def __init__(self, cursor: RecordingCursor, sql: Any, params: Any, *, many: bool, keep: bool) -> None:
+        # One is made for every statement: what Observation begins with stands here, and not behind one more call.
+        self.count = 0
+        self.exhausted = False
+        self.rows: list[Any] = []
+        self._keep = keep
+        self._hash: Any = None
         self.cursor = weakref.ref(cursor)
         self.sql = sql
         self.params = params
@@ -86,17 +131,21 @@ class Statement:
         self.rowcount: int | None = None
         self.lastrowid: Any = None
         self.error: tuple[str, str | None] | None = None
-        self.seen = Observation(keep=keep)
+
+    @property
+    def generated(self) -> list[Any]:
+        """The rows that an INSERT returned."""
+        return self.rows if self._keep else []
 
 
-class Fetch:
+class Fetch(Observation):
     """Rows of an earlier statement that were fetched after other statements had run."""
 
-    __slots__ = ("seen", "statement")
+    __slots__ = ("statement",)
 
     def __init__(self, statement: Statement) -> None:
+        super().__init__()
         self.statement = statement
-        self.seen = Observation()
 
 
 class Close:
@@ -171,15 +220,17 @@ class Log:
         if not self.recording:
             return
         seen = self._place(statement)
+        if end:
+            seen.exhausted = True
+        if not rows:
+            return
         try:
-            seen.see(rows)
+            kept = seen.see(rows)
         except Exception as error:  # noqa: BLE001  pickle raises whatever the value's class does
             self.refuse(f"a row holds a value that cannot be compared ({type(error).__name__})")
             return
-        if seen.kept is not None and not self._spend(_STATEMENT_BYTES * len(rows)):
-            return
-        if end:
-            seen.exhausted = True
+        if kept:
+            self._spend(_ROW_BYTES * kept)
 
     def closed(self, statement: Statement) -> None:
         """Note the end of a server-side cursor."""
@@ -189,11 +240,11 @@ class Log:
     def _place(self, statement: Statement) -> Observation:
         last = self.entries[-1] if self.entries else None
         if last is statement or not (self._lazy or statement.name is not None):
-            return statement.seen
+            return statement
         if not (isinstance(last, Fetch) and last.statement is statement):
             last = Fetch(statement)
             self.entries.append(last)
-        return last.seen
+        return last
 
     def _spend(self, size: int) -> bool:
         self._left -= size
@@ -214,23 +265,35 @@ def _freeze_all(params: Any) -> tuple[Any, int]:
             values[key], more = _freeze(value)
             size += more
         return values, size
-    frozen = []
+    plain = True
     for value in params:
         kind = type(value)
-        if kind in _IMMUTABLE:
-            size += 16 if kind is not str and kind is not bytes else len(value)
-            frozen.append(value)
+        if kind is str or kind is bytes:
+            size += len(value)
+        elif kind in _IMMUTABLE:
+            size += 16
         else:
-            kept, more = _freeze(value)
-            size += more
-            frozen.append(kept)
-    return tuple(frozen), size
+            plain = False
+            break
+    if plain:
+        return tuple(params), size
+    pairs = [_freeze(value) for value in params]
+    return tuple(frozen for frozen, _ in pairs), sum(each for _, each in pairs)
+
+
+@lru_cache(maxsize=256)
+def _is_a_mere_value(kind: type[Any]) -> bool:
+    """Whether it is a type like psycopg's Int4 or Django's SafeString, that has room for nothing but what cannot change."""
+    base = kind.__base__
+    return base in _IMMUTABLE and kind.__basicsize__ == base.__basicsize__ and not kind.__dictoffset__
 
 
 def _freeze(value: Any) -> tuple[Any, int]:
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _IMMUTABLE:
         return value, len(value) if kind in (str, bytes) else 16
+    if _is_a_mere_value(kind):
+        return value, len(value) if issubclass(kind, str | bytes) else 16
     if kind is list or kind is tuple:
         pairs = [_freeze(each) for each in value]
         return kind(each for each, _ in pairs), 16 + sum(size for _, size in pairs)

@@ -25,7 +25,7 @@ from stalwart.database.state import WrapperState
 from stalwart.exceptions import ReplayMismatch
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.deadline import Deadline
-from stalwart.policies.marker import GIVEN_UP, mark
+from stalwart.policies.marker import GIVEN_UP, mark, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,19 @@ class Recoverable:
         side_effect: what the body declared to have done outside the database; it must not run again.
     """
 
+    running = False
+    attempts = 0
+    side_effect: str | None = None
+    _deadline: Deadline | None = None
+    _ticket: Ticket | None = None
+    _token = ""
+    _traits: tuple[bytes | None, ...] | None = None
+    _has_no_id = False
+    _wrote = False
+    _opaque = False
+    _doom: BaseException | None = None
+    _level_before: Any = None
+
     def __init__(
         self,
         connection: BaseDatabaseWrapper,
@@ -62,32 +75,22 @@ class Recoverable:
         replays: bool,
     ) -> None:
         self.connection = connection
-        self.running = False
-        self.attempts = 0
-        self.side_effect: str | None = None
+        postgresql = connection.vendor == "postgresql" and isolation.is_psycopg3()
         self.log = Log(config.replay_max_bytes, lazy=connection.vendor == "sqlite", recording=replays)
         self._replays = replays
         self._plan = plan
         self._operation = operation
         self._reconnect_within = config.reconnect_within
-        self._deadline: Deadline | None = None
-        self._postgresql = connection.vendor == "postgresql" and isolation.is_psycopg3()
-        if replays and not self._postgresql and connection.vendor != "sqlite":
+        self._postgresql = postgresql
+        if replays and not postgresql and connection.vendor != "sqlite":
             self.log.refuse(f"replaying is not built for {connection.display_name} with this driver")
-        self._ticket: Ticket | None = None
-        self._token = ""
-        self._traits: tuple[bytes | None, ...] | None = None
-        self._has_no_id = False
-        self._wrote = False
-        self._opaque = False
-        self._doom: BaseException | None = None
-        self._level_before: Any = None
-        self._before = (
-            sys.exception()
-        )  # what the caller was handling is in the context of every error, and none of ours
+        # What the caller was handling is in the context of every error, and none of ours.
+        self._before = sys.exception()
 
     def _prepare(self) -> None:
         """Have an open connection that the next BEGIN starts right on."""
+        # Django would look at the next BEGIN, and the level would go with the session that it then gives up.
+        self.connection.close_if_health_check_failed()
         if self.connection.connection is None:
             self.connection.ensure_connection()
         if self._plan.isolation is not None:
@@ -96,7 +99,6 @@ class Recoverable:
             )
         if self._postgresql:
             self._token = incarnation(self.connection)
-            self._traits = isolation.traits(self.connection.connection)
 
     def _make_ticket(self, xid: str | bytes) -> Ticket:
         driver: Any = self.connection.connection
@@ -115,11 +117,11 @@ class Recoverable:
         if self.running and not self._replays:
             return False  # the decorator runs the function again
         if self.running and self.log.refusal is not None:
-            error.add_note(f"resilient_transaction did not replay this transaction: {self.log.refusal}.")
+            note(error, f"resilient_transaction did not replay this transaction: {self.log.refusal}.")
             return False
         if self.attempts >= self._plan.max_retries:
             reason = f"max_retries={self._plan.max_retries} are used up"
-            error.add_note(f"resilient_transaction gave up: {reason}.")
+            note(error, f"resilient_transaction gave up: {reason}.")
             mark(error)
             code = code_of(error)
             events.emit(
@@ -137,6 +139,7 @@ class Recoverable:
 
     def _restore(self, known: Classification, error: Error) -> None:
         """A new transaction in which all is as it was. On failure the block is given up, and the error raised."""
+        self._note_traits()
         state = WrapperState.take(self.connection)
         self.running = False  # what runs now is ours
         self._close_open_cursors()
@@ -155,6 +158,11 @@ class Recoverable:
                 self._plan.clock() - began, _class_of(error), *code_of(error),
             )
         )  # fmt: skip
+
+    def _note_traits(self) -> None:
+        """Note the settings of the session, as the server has told them; a lost connection still knows them."""
+        if self._traits is None and self._postgresql:
+            self._traits = isolation.traits(self.connection.connection)
 
     def _close_open_cursors(self) -> None:
         """Those that still read from the failed transaction, and hold its locks with it (SQLite); they get successors."""
@@ -192,17 +200,18 @@ class Recoverable:
             known = latest
 
     def _begin_again(self, error: Error) -> None:
-        before = self._traits
         self._ticket = None
         self._prepare()
-        if before is not None and self._traits != before and self.log.entries:
-            differs = ", ".join(isolation.differences(before, self._traits))
-            error.add_note(
-                f"resilient_transaction did not replay this transaction: the lost session had settings of its own "
-                f"({differs}), and the new one has not. Set them in a receiver of connection_created."
-            )
-            mark(error)
-            raise error
+        if self._postgresql and self.log.entries:
+            differs = isolation.differences(self._traits, isolation.traits(self.connection.connection))
+            if differs:
+                note(
+                    error,
+                    "resilient_transaction did not replay this transaction: the lost session had settings of its own "
+                    f"({', '.join(differs)}), and the new one has not. Set them in a receiver of connection_created.",
+                )
+                mark(error)
+                raise error
         self.connection.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
 
     def _wait(self, known: Classification, error: Error) -> None:
@@ -223,10 +232,7 @@ class Recoverable:
             return
         reconnection = self._reconnect(writable=known.error_class is ErrorClass.ROLE)
         if reconnection is not None:
-            error.add_note(
-                f"resilient_transaction gave up: no usable connection after {reconnection.attempts} attempts in "
-                f"{reconnection.seconds:.1f} s."
-            )
+            note(error, f"resilient_transaction gave up: {reconnection.why()}.")
             mark(error)
             raise error
         if self._ticket is not None and known.connection_lost:

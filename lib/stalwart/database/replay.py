@@ -46,15 +46,15 @@ class Replay:
                     with self._connection.wrap_database_errors:
                         self._cursors[id(entry.statement)].close()
                 else:
-                    self._compare(entry.statement, entry.seen, position)
+                    self._compare(entry.statement, entry, position)
             done = True
         finally:
             self._settle(done=done)
 
     def _statement(self, statement: Statement, position: int) -> None:
         sql, params = statement.sql, statement.params
-        if statement.seen.kept and isinstance(sql, str):
-            sql, params = with_seen_values(self._connection, sql, params, statement.seen.kept)
+        if statement.generated and isinstance(sql, str):
+            sql, params = with_seen_values(self._connection, sql, params, statement.generated)
         cursor = open_cursor(self._connection, statement.name)
         self._cursors[id(statement)] = cursor
         try:
@@ -73,7 +73,7 @@ class Replay:
         # A key that the body holds is no matter of verifying: it would point to another row.
         if not keyed or (self._verify and not counted):
             raise ReplayMismatch(text_of(statement), position)
-        self._compare(statement, statement.seen, position)
+        self._compare(statement, statement, position)
 
     def _compare(self, statement: Statement, seen: Observation, position: int) -> None:
         if not seen.count and not seen.exhausted:

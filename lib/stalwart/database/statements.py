@@ -63,7 +63,9 @@ class Kind:
         inserts: it is an INSERT, whose rows may be generated keys.
         returns: it is an INSERT that ends in RETURNING and plain names, so that one more may be added.
         opaque: it only reads by its words, and calls functions that may do anything.
+        sets: it changes settings, and those that a transaction sets for itself may be told of by the server.
         unreplayable: why a transaction that holds it cannot be replayed; None when it can.
+        plain: it only reads, or manages savepoints; none of `writes`, `opaque`, `sets` and `unreplayable`.
     """
 
     writes: bool
@@ -72,7 +74,9 @@ class Kind:
     inserts: bool
     returns: bool
     opaque: bool
+    sets: bool
     unreplayable: str | None
+    plain: bool
 
 
 def describe(sql: str) -> Kind:
@@ -90,7 +94,9 @@ def _read(sql: str) -> Kind:
     inserts = word == "INSERT"
     returns = inserts and RETURNING.search(sql) is not None and not sql.rstrip().endswith(";")
     refusal = None if savepoint else _unreplayable(word, sql)
-    return Kind(writes, locks, counts, inserts, returns, opaque, refusal)
+    sets = word == "SET" or opaque
+    plain = not (writes or sets or refusal)
+    return Kind(writes, locks, counts, inserts, returns, opaque, sets, refusal, plain)
 
 
 def _unreplayable(word: str, sql: str) -> str | None:

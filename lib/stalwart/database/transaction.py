@@ -17,14 +17,14 @@ from django.db.transaction import Atomic
 from stalwart import django_conf, events
 from stalwart.database import isolation as levels
 from stalwart.database.block import Block
-from stalwart.database.classification import chain, classify
+from stalwart.database.classification import classify
 from stalwart.database.codes import TRANSIENT
 from stalwart.database.instances import Instances, keep_watch
 from stalwart.database.reconnect import close_quietly
 from stalwart.database.recovery import BlockPlan
 from stalwart.exceptions import ConfigurationError, StalwartError
 from stalwart.policies.backoff import Backoff
-from stalwart.policies.marker import GIVEN_UP, mark
+from stalwart.policies.marker import GIVEN_UP, links, mark, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,6 @@ class Resilient:
 
     def __enter__(self) -> Resilient:
         connection = connections[self._using]
-        opened = _opened(connection)
         block: Block | Atomic
         if self._is_outermost(connection):
             block = Block(connection, self._plan, "resilient_transaction", replays=True)
@@ -51,7 +50,7 @@ class Resilient:
         else:
             block = Atomic(self._using, True, self._plan.durable)
             block.__enter__()
-        opened.append(block)
+        _opened(connection).append(block)
         return self
 
     def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
@@ -117,21 +116,22 @@ class Resilient:
         """Wait for the next attempt and give its number; raises the failure when there is none."""
         known = classify(failure, before)
         given_up = any(
-            isinstance(link, StalwartError) or GIVEN_UP in link.__dict__ for link in chain(failure, before)
+            isinstance(link, StalwartError) or GIVEN_UP in link.__dict__ for link in links(failure, before)
         )
         if block.committed or given_up or known is None or known.error_class not in TRANSIENT:
             raise failure
         if known.origin.connection not in (None, block.connection):
             raise failure  # of another database, whose transaction is not ours
         if block.side_effect is not None:
-            failure.add_note(
-                f"resilient_transaction did not run {name} again: it has a side effect: {block.side_effect}."
+            note(
+                failure,
+                f"resilient_transaction did not run {name} again: it has a side effect: {block.side_effect}.",
             )
             raise failure
         attempts = block.attempts
         if attempts >= self._plan.max_retries:
             reason = f"max_retries={self._plan.max_retries} are used up"
-            failure.add_note(f"resilient_transaction gave up on {name}: {reason}.")
+            note(failure, f"resilient_transaction gave up on {name}: {reason}.")
             mark(failure)
             kind, code = type(failure).__name__, known.code
             events.emit(events.RetryGivenUp(name, attempts + 1, reason, known.error_class.value, kind, code))
