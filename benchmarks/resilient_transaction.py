@@ -6,7 +6,7 @@ Against a private PostgreSQL over TCP on the loopback interface, through Django'
 Without fsync,
 so that the disk does not hide the difference. The two arms take turns in one process, in an order drawn anew for each round of 10 transactions. The ratio is the median of
 the rounds' ratios, its interval a bootstrap of the rounds (95 %). `read` is the same with the read alone, where nothing is
-written and so no transaction id is asked for.
+written and so no transaction id is asked for; `marker` is `three` with COMMIT_MARKER on.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def make_models(database: dict[str, Any]) -> tuple[Any, Any]:
 
     settings.configure(
         DATABASES={"default": {**database, "CONN_MAX_AGE": None}},
+        INSTALLED_APPS=["stalwart.database.marker"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     )
     django.setup()
@@ -105,6 +106,13 @@ def main(rounds: int) -> None:
 
         compare("three", three, rounds)
         compare("read", lambda: account.objects.get(name="a"), rounds)
+
+        from django.core.management import call_command
+        from django.test import override_settings
+
+        call_command("migrate", "stalwart_marker", verbosity=0)
+        with override_settings(STALWART={"DATABASE": {"COMMIT_MARKER": True}}):
+            compare("marker", three, rounds)
 
         from django.db import connections
 

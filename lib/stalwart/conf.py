@@ -37,8 +37,8 @@ class DatabaseConfig:
         transparent_reads: outside transactions, a reading statement of the ORM whose connection was lost runs once more.
         request_retries: times at most that `RequestRetryMiddleware` runs a failed view again. 0: never.
         request_body_bytes: a request with a larger body is not run again.
-        commit_marker: a resilient transaction that writes leaves a row that tells, in all cases, whether it was committed;
-            needs `"stalwart.database.marker"` in INSTALLED_APPS.
+        commit_marker: a resilient transaction that writes, or one inside `database_retry`, leaves a row that tells, in all
+            cases, whether it was committed (PostgreSQL); needs `"stalwart.database.marker"` in INSTALLED_APPS.
         pool_waiting: threads that may wait for a connection of a pool at once; one more is refused. 0: no limit of ours.
         held_too_long: seconds after which a connection that is still checked out of its pool is reported with the stack
             that took it. 0: not watched.

@@ -33,7 +33,7 @@ if not settings.configured:
             },
             "lite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {"timeout": 0.1}},
         },
-        INSTALLED_APPS=["stalwart", "warehouse"],
+        INSTALLED_APPS=["stalwart", "stalwart.database.marker", "warehouse"],
         MIDDLEWARE=["stalwart.compression.CompressionMiddleware"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         ALLOWED_HOSTS=["testserver"],

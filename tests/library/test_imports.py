@@ -24,7 +24,13 @@ FOREIGN = {
     "hypothesis",
     "pytest",
 }
-MODULES = sorted(module.name for module in pkgutil.walk_packages(stalwart.__path__, "stalwart."))
+# Models, and what works on them, need configured settings as any model does.
+NEED_SETTINGS = ("stalwart.database.marker.models", "stalwart.database.marker.management.commands.")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(stalwart.__path__, "stalwart.")
+    if not module.name.startswith(NEED_SETTINGS)
+)
 CODE = """
 import importlib, json, sys
 importlib.import_module(sys.argv[1])

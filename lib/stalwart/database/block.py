@@ -16,6 +16,7 @@ from stalwart.database.commit import Committing
 from stalwart.database.cursors import RecordingCursor
 from stalwart.database.driver import close_cursor, open_cursor
 from stalwart.database.hooks import Hooks
+from stalwart.database.marker import row
 from stalwart.database.reconnect import close_quietly
 from stalwart.database.recording import Statement
 from stalwart.database.recovery import BlockPlan
@@ -79,7 +80,7 @@ class Block(Committing):
     def announce(self, kind: Kind) -> None:
         """A statement is about to run."""
         if kind.writes:
-            self._wrote = True
+            self._about_to_write()
         elif kind.opaque:
             self._opaque = True
         if kind.sets:
@@ -90,8 +91,15 @@ class Block(Committing):
     def bypassed(self, what: str) -> None:
         """Something that the log cannot hold; it may write."""
         if self.running:
-            self._wrote = True
+            self._about_to_write()
             self.log.refuse(f"it holds {what}")
+
+    def _about_to_write(self) -> None:
+        if self._marks and self._marker_table is None:
+            raise row.missing(
+                self.connection
+            )  # now, and not at COMMIT, when it would be the whole block's loss
+        self._wrote = True
 
     def declare_side_effect(self, what: str) -> None:
         """The body has done something outside the database that must not be done twice."""

@@ -10,6 +10,7 @@ from stalwart import events
 from stalwart.database import isolation
 from stalwart.database.classification import classify
 from stalwart.database.codes import ENDED_WHILE_IDLE, ErrorClass
+from stalwart.database.marker import row
 from stalwart.database.outcome import Outcome, resolve
 from stalwart.database.reconnect import close_quietly
 from stalwart.database.recovery import Recoverable
@@ -75,19 +76,19 @@ class Committing(Recoverable):
         self.running = False
         silent = self._has_no_id or not (self._wrote or self._opaque)
         harmless = ticket is None and self._postgresql and silent
-        outcome = Outcome.UNKNOWN
+        outcome: Outcome | None = None
+        deadline = Deadline.after(self._reconnect_within, self._plan.clock)
         try:
-            if self._reconnect(writable=False) is not None:
-                outcome = Outcome.ABORTED if harmless else Outcome.UNKNOWN
-            elif harmless:
-                # It had nothing to commit. Only what a serializable one has read is not certain before its COMMIT is.
-                serializable = isolation.is_serializable(connection, self._plan.isolation)
-                outcome = Outcome.ABORTED if serializable else Outcome.COMMITTED
-            elif ticket is not None:
-                deadline = Deadline.after(self._reconnect_within, self._plan.clock)
-                outcome = resolve(connection, ticket, deadline, self._plan.sleep)
-        except Error:
-            pass  # the new connection failed, too: unknown
+            while outcome is None:
+                # Only a server that takes writes can say for certain that a marker will never be written.
+                if self._reconnect(writable=self._marker is not None) is not None:
+                    outcome = Outcome.ABORTED if harmless else Outcome.UNKNOWN
+                elif harmless:
+                    # It had nothing to commit. Only what a serializable one has read is not certain before its COMMIT is.
+                    serializable = isolation.is_serializable(connection, self._plan.isolation)
+                    outcome = Outcome.ABORTED if serializable else Outcome.COMMITTED
+                else:
+                    outcome = self._look(deadline)
         finally:
             state.put(connection)
             self.running = True
@@ -103,6 +104,19 @@ class Committing(Recoverable):
             seconds = self._plan.clock() - began
             events.emit(events.CommitResolved(self._operation, connection.alias, ticket.xid, done, seconds))
         return done
+
+    def _look(self, deadline: Deadline) -> Outcome | None:
+        """What a new connection says; None when it was lost as well and another one may be tried."""
+        ticket = self._ticket
+        try:
+            if ticket is None:
+                return Outcome.UNKNOWN
+            if self._marker is not None and self._marker_table is not None:
+                return row.resolve(self.connection, self._marker_table, self._marker, ticket, deadline)
+            return resolve(self.connection, ticket, deadline, self._plan.sleep)
+        except Error as error:
+            again = may_pass(self.connection, error) and deadline.fits(0)
+            return None if again else Outcome.UNKNOWN
 
     def _refuse_a_silent_rollback(self) -> None:
         """The server answers COMMIT with a mere ROLLBACK when an error was caught without a savepoint."""
@@ -121,9 +135,14 @@ class Committing(Recoverable):
             raise lost
 
     def _send_commit(self) -> None:
-        """Django's own COMMIT."""
+        """Django's own COMMIT, or ours with a marker if anything was written."""
         connection: Any = self.connection
-        type(connection)._commit(connection)
+        writes = self._ticket is not None and (self._wrote or self._opaque)
+        if writes and self._marker_table is not None:
+            self._marker = row.new_key()
+            row.commit(connection, self._marker_table, self._marker)
+        else:
+            type(connection)._commit(connection)
 
     def _over(self) -> None:
         """Watch no longer, and set back what was set. A second time does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from stalwart.database import isolation
 from stalwart.database.classification import Classification, classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import ask, close_cursor
+from stalwart.database.marker import row
 from stalwart.database.outcome import Ticket, end_session, incarnation
 from stalwart.database.reconnect import Reconnection
 from stalwart.database.recording import Log, Statement
@@ -58,6 +60,8 @@ class Recoverable:
     _deadline: Deadline | None = None
     _ticket: Ticket | None = None
     _token = ""
+    _marker_table: str | None = None
+    _marker: uuid.UUID | None = None
     _traits: tuple[bytes | None, ...] | None = None
     _has_no_id = False
     _wrote = False
@@ -82,6 +86,7 @@ class Recoverable:
         self._operation = operation
         self._reconnect_within = config.reconnect_within
         self._postgresql = postgresql
+        self._marks = postgresql and config.commit_marker
         if replays and not postgresql and connection.vendor != "sqlite":
             self.log.refuse(f"replaying is not built for {connection.display_name} with this driver")
         # What the caller was handling is in the context of every error, and none of ours.
@@ -99,6 +104,8 @@ class Recoverable:
             )
         if self._postgresql:
             self._token = incarnation(self.connection)
+        if self._marks:
+            self._marker_table = row.find(self.connection)
 
     def _make_ticket(self, xid: str | bytes) -> Ticket:
         driver: Any = self.connection.connection
@@ -201,6 +208,7 @@ class Recoverable:
 
     def _begin_again(self, error: Error) -> None:
         self._ticket = None
+        self._marker = None
         self._prepare()
         if self._postgresql and self.log.entries:
             differs = isolation.differences(self._traits, isolation.traits(self.connection.connection))

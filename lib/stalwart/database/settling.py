@@ -18,6 +18,7 @@ from django.db.utils import Error
 from stalwart import django_conf
 from stalwart.database import isolation
 from stalwart.database.commit import Committing
+from stalwart.database.marker import row
 from stalwart.database.outcome import Ticket, incarnation
 from stalwart.database.recovery import BlockPlan
 from stalwart.policies.backoff import Backoff
@@ -81,6 +82,8 @@ class Settling:
         """Run the first statement of a transaction that writes, and learn the transaction's id with it."""
         self._ticket = None
         token = incarnation(self._connection)  # asks the server once per session
+        if django_conf.current().database.commit_marker and row.find(self._connection) is None:
+            raise row.missing(self._connection)
         cursor = context["cursor"]
         if not self._rides(cursor.cursor, sql, many=many):
             return execute(sql, params, many, context)  # the id is asked for before COMMIT
@@ -122,6 +125,8 @@ class _Settlement(Committing):
         self._ticket = ticket
         self._token = token
         self._wrote = True
+        if self._marks:
+            self._marker_table = row.find(connection)
 
     def commit(self) -> None:
         """See above."""

@@ -6,14 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from django.db import OperationalError, connection, transaction
-from django.test import override_settings
-from warehouse.models import Account, Company, Entry
+from django.db import OperationalError, connection
+from warehouse.models import Company, Entry
 
-from stalwart import database_retry, resilient_transaction
+from stalwart import resilient_transaction
 from stalwart.database import mark_side_effect
-from stalwart.events import RetryScheduled, TransactionReplayed
-from stalwart.exceptions import CommitOutcomeUnknown, TransactionLost
+from stalwart.events import TransactionReplayed
+from stalwart.exceptions import CommitOutcomeUnknown
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -39,8 +38,8 @@ class FrozenError(Exception):
 def test_the_isolation_level_survives_a_health_check(postgres, monkeypatch) -> None:
     """Django gives a dead idle session up at BEGIN; the level must be that of the session that takes its place."""
     monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
-    connection.close()
-    connection.ensure_connection()
+    with resilient_transaction():
+        assert level() == "read committed"
     terminate(postgres)
     connection.health_check_enabled, connection.health_check_done = True, False
     with resilient_transaction(isolation="serializable"):
