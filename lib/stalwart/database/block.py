@@ -145,6 +145,11 @@ class Block(Committing):
         """A statement of psycopg's `sql` module as text."""
         return str(sql.as_string(self.connection.connection)) if hasattr(sql, "as_string") else str(sql)
 
+    @property
+    def given_up(self) -> bool:
+        """The transaction is gone, and the body does not know it yet."""
+        return self._doom is not None
+
     def refuse_when_over(self) -> None:
         """Raise for a statement after the transaction was given up."""
         if self._doom is not None and self._atomic in self.connection.atomic_blocks:

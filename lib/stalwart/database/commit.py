@@ -138,7 +138,7 @@ class Committing(Recoverable):
         """Django's own COMMIT, or ours with a marker if anything was written."""
         connection: Any = self.connection
         writes = self._ticket is not None and (self._wrote or self._opaque)
-        if writes and self._marker_table is not None:
+        if writes and self._marker_table is not None and connection.connection is not None:
             self._marker = row.new_key()
             row.commit(connection, self._marker_table, self._marker)
         else:

@@ -67,7 +67,7 @@ class Hooks:
 
     def _record(self, cursor: CursorWrapper) -> CursorWrapper:
         block = self._block
-        if not block.running:
+        if not (block.running or block.given_up):
             return cursor
         kind = type(cursor)
         known = RecordingCursor if kind is CursorWrapper else recording_class(kind)

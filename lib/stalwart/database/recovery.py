@@ -186,7 +186,10 @@ class Recoverable:
                 self._wait(known, failure)
                 self._begin_again(failure)
                 Replay(self.connection, self.log, verify=self._plan.verify).run()
-                if self._wrote:
+                # Where an error has just been seen, and its savepoint awaits its rollback, the server takes no question.
+                if self._wrote and not (
+                    self._postgresql and isolation.has_failed(self.connection.connection)
+                ):
                     self._fetch_id()
                 return
             except ReplayMismatch:

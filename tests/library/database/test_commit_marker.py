@@ -26,6 +26,7 @@ from stalwart.database.outcome import Outcome, Ticket
 from stalwart.events import CommitResolved
 from stalwart.exceptions import CommitOutcomeUnknown, ConfigurationError
 from stalwart.policies.deadline import Deadline
+from stalwart.testing import lose_commit_reply
 from workbench.servers.proxy import Proxy
 
 pytestmark = pytest.mark.usefixtures("django_db")
@@ -280,6 +281,15 @@ def test_a_loss_while_asking_is_asked_again(postgres, proxy, seen, done) -> None
     assert left == []
     assert resolutions(seen) == [done]
     assert Entry.objects.count() == 1
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_the_faults_of_users_tests_reach_it(marked, seen, committed) -> None:
+    """COMMIT with its row is still sent by the method of Django's that `stalwart.testing` stands at."""
+    with lose_commit_reply(committed=committed, even_on="library"), resilient_transaction():
+        Entry.objects.create(text="x")
+    assert Entry.objects.count() == 1
+    assert resolutions(seen) == [committed]
 
 
 @override_settings(STALWART={"DATABASE": {"COMMIT_MARKER": True, "RECONNECT_WITHIN": 0.3}})

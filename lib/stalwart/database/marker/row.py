@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import debug_transaction
 from django.db.utils import Error, ProgrammingError
 
 from stalwart.database.classification import classify
@@ -68,15 +67,22 @@ def new_key(milliseconds: int | None = None) -> uuid.UUID:
 
 def commit(connection: BaseDatabaseWrapper, table: str, key: uuid.UUID) -> None:
     """COMMIT, with the row."""
+    driver: Any = connection.connection
+    wrapper: Any = type(connection)
+    # Django's own way to COMMIT, of which only the message is another one.
+    driver.__dict__["commit"] = lambda: _client_cursor(connection).execute(
+        f"INSERT INTO {table} (key) VALUES ('{key}'); COMMIT"
+    )
     try:
-        with debug_transaction(connection, "COMMIT"), connection.wrap_database_errors:
-            _client_cursor(connection).execute(f"INSERT INTO {table} (key) VALUES ('{key}'); COMMIT")
+        wrapper._commit(connection)
     except ProgrammingError as error:
         note(
             error,
             f"COMMIT_MARKER: a row goes into {table} with each COMMIT; every role that commits needs INSERT on it.",
         )
         raise
+    finally:
+        del driver.__dict__["commit"]
 
 
 def resolve(
