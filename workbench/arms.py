@@ -23,10 +23,13 @@ def control(part: str) -> Arm:
     return Arm("control", OFF_LABEL, {f"STALWART.{part}.ENABLED": False})
 
 
-def treatment(part: str, options: Mapping[str, Any] | None = None) -> Arm:
-    """The arm with that part on, and the opt-ins that the claim names."""
+def treatment(
+    part: str, options: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+) -> Arm:
+    """The arm with that part on, and the opt-ins that the claim names: the part's own, and settings of Django's."""
     extra = {f"STALWART.{part}.{name}": value for name, value in (options or {}).items()}
-    return Arm("treatment", ON_LABEL, {"STALWART.ENABLED": True, f"STALWART.{part}.ENABLED": True, **extra})
+    on = {"STALWART.ENABLED": True, f"STALWART.{part}.ENABLED": True}
+    return Arm("treatment", ON_LABEL, {**on, **extra, **(settings or {})})
 
 
 def peer(

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from stalwart.conf import parse
 from workbench import cli, drills, project, trial
 from workbench.claims import claim
 from workbench.drills import connection_loss, workload
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
+from workbench.drills.faults import FAULTS
 from workbench.errors import WorkbenchError
 from workbench.project import Project
 from workbench.records import Arm, Finding, Metric, Plan, Trial
@@ -166,7 +168,7 @@ def test_the_timetable_holds_each_fault_once() -> None:
         ]
         assert end == pytest.approx(ends[-1] + connection_loss.GAP)
         orders.add(tuple(one.kind for one in outages))
-    assert len(orders) == 6
+    assert len(orders) > 90  # of 120
     assert connection_loss.timetable(7) == connection_loss.timetable(7)
 
 
@@ -182,8 +184,24 @@ def test_the_workload_is_the_claims_population() -> None:
     assert {one.timeout for one in requests} == {5.0}
 
 
-def test_the_missing_faults_stand_in_the_plan(run: RunFolder, environment: Environment) -> None:
-    """What DB-1's population names and this version does not inject is said before the data, so it cannot be supported."""
+def test_the_faults_of_a_claim_stand_in_the_plan(run: RunFolder, environment: Environment) -> None:
+    """All five kinds that DB-1 names are injected; what a drill does not inject is said before the data."""
     plan: Plan = trial.plan(drills.find("DB-1"), run, environment)
-    assert plan.missing == connection_loss.MISSING
-    assert set(plan.faults) == set(connection_loss.KINDS)
+    assert set(plan.faults) == set(connection_loss.KINDS) == set(FAULTS)
+    assert plan.missing == ()
+    partial = replace(drills.find("DB-1"), missing=("flood",))
+    assert trial.plan(partial, run, environment).missing == ("flood",)
+
+
+def test_the_opt_ins_are_the_treatments_alone(run: RunFolder, environment: Environment) -> None:
+    """DB-1 switches on what its claim names, by settings that exist; the control has nothing of it."""
+    arms = {arm.name: arm for arm in trial.plan(drills.find("DB-1"), run, environment).arms}
+    assert set(arms["control"].settings) == {"STALWART.DATABASE.ENABLED"}
+    settings = arms["treatment"].settings
+    names = {name.removeprefix("STALWART.DATABASE.") for name in settings if "DATABASE." in name}
+    assert set(connection_loss.OPT_INS) <= names
+    _, problems = parse({"DATABASE": connection_loss.OPT_INS})
+    assert problems == ()
+    pool = settings["DATABASES.default.OPTIONS.pool"]
+    assert pool["max_size"] == 4  # the threads of one worker
+    assert settings["DATABASES.default.CONN_MAX_AGE"] == 0

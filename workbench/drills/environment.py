@@ -95,10 +95,11 @@ class Environment:
 
     def _started(self) -> PostgresServer:
         if self._server is None:
-            # Enough slots for the threads of all workers and for the tools. Without fsync a killed process loses nothing
+            # Enough slots for the threads of all workers, for the sessions that a fault leaves behind and for the tools, and
+            # not more: a drill that takes every slot should not need long for it. Without fsync a killed process loses nothing
             # that it had handed to the kernel, and recovery takes what PostgreSQL needs, not what this disk needs:
             # outages then last as long as the plan says.
-            server = PostgresServer(settings={"max_connections": 60, "fsync": False})
+            server = PostgresServer(settings={"max_connections": 40, "fsync": False})
             self._server = server.__enter__()
         return self._server
 

@@ -26,6 +26,5 @@ NOISE_FLOOR = Drill(
     arms=arms_of,
     seconds=CONNECTION_LOSS.seconds,
     faults=CONNECTION_LOSS.faults,
-    missing=CONNECTION_LOSS.missing,
     workload=CONNECTION_LOSS.workload,
 )

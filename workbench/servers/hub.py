@@ -41,7 +41,7 @@ class ProxyHub:
         self._open: dict[int, Connection] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._accepted = 0
-        self._closed = {"bytes_up": 0, "bytes_down": 0, "resets": 0}
+        self._closed = {"bytes_up": 0, "bytes_down": 0, "bytes_discarded": 0, "lossy": 0, "resets": 0}
         self._enabled = True
         self._listener = Listener(port, self._accept)
         self.port = self._listener.port
@@ -201,6 +201,8 @@ def _counts_of(connection: Connection) -> dict[str, int]:
     return {
         "bytes_up": connection.up.sent,
         "bytes_down": connection.down.sent,
+        "bytes_discarded": connection.discarded,
+        "lossy": int(connection.discarded > 0),
         "resets": int(connection.was_reset),
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workbench.servers import pgwire
 from workbench.servers.cutter import Cutter, Gate
-from workbench.servers.stages import Ending, Item, Outlet, Stage, make_stage
+from workbench.servers.stages import Discard, Ending, Item, Outlet, Stage, make_stage
 from workbench.servers.toxics import Toxic
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class Link:
         """What came from the source enters here when the link is not plain."""
         if self.connection.over or self._shut:
             return
+        if self.connection.silent:
+            self.connection.discarded += 0 if isinstance(item, Ending) else len(item)
+            return
         if isinstance(item, Ending):
             held = self._gate.release() if self._gate is not None else b""
             if held:
@@ -105,7 +108,7 @@ class Link:
 
     def put(self, item: Item) -> None:
         """The end of the link: write to the destination's socket."""
-        if self._written_over or self.connection.over:
+        if self._written_over or self.connection.over or self.connection.silent:
             return
         if self.destination.lost:
             if isinstance(item, Ending):
@@ -158,8 +161,9 @@ class Link:
 
     def settle(self) -> None:
         """Find out anew whether bytes may be written as they come."""
-        free = not self.stages and self._gate is None and not self._written_over and not self.connection.over
-        self.plain = free and self.connection.established
+        free = not self.stages and self._gate is None and not self._written_over
+        connection = self.connection
+        self.plain = free and connection.established and not connection.over and not connection.silent
         if self.plain:
             self.write = self.destination.transport.write
 
@@ -180,6 +184,10 @@ class Link:
         self.stages.append(stage)
         self.settle()
         return stage
+
+    def lost_to(self, toxic: Toxic) -> bool:
+        """Whether the toxic has thrown away bytes of this direction."""
+        return any(isinstance(stage, Discard) and stage.lost for stage in self.stages if stage.toxic == toxic)
 
     def uninstall(self, toxic: Toxic) -> None:
         """Take a toxic out; bytes that it kept go on first."""

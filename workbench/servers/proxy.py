@@ -37,6 +37,8 @@ class WireCounts:
     Attributes:
         bytes_up: bytes handed to the server's sockets, less those still waiting for a slow reader.
         bytes_down: the same towards the clients.
+        bytes_discarded: bytes that a blackhole or a timeout threw away, in both directions.
+        lossy: connections that lost bytes in this way.
         accepted: connections accepted.
         open: connections that are open on at least one side now.
         resets: connections on which the proxy has sent an RST, for a toxic or because the other side had sent one.
@@ -45,6 +47,8 @@ class WireCounts:
 
     bytes_up: int
     bytes_down: int
+    bytes_discarded: int
+    lossy: int
     accepted: int
     open: int
     resets: int

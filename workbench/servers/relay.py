@@ -139,6 +139,8 @@ class Connection:
         number: 1 for the first connection that the proxy accepted, and so on.
         established: both sockets are connected and bytes flow.
         over: the proxy has ended the connection (cut or reset); whatever still arrives is thrown away.
+        silent: bytes of it were lost and nothing is passed on any more, not even its end; both sockets stay open.
+        discarded: bytes that were thrown away, in both directions.
         was_reset: the proxy sent an RST on it.
     """
 
@@ -148,6 +150,8 @@ class Connection:
         self.seed = seed
         self.established = False
         self.over = False
+        self.silent = False
+        self.discarded = 0
         self.was_reset = False
         self.conversation = pgwire.Conversation()
         self.client = Side(self, "client")
@@ -318,7 +322,13 @@ class Connection:
         if toxic.name in self._partitions:
             self._partitions.clear()
             self.server.close()
-        for link in (self.up, self.down):
+        links = (self.up, self.down)
+        # Both directions are asked before either lets go: the end that one of them kept must not pass when the other
+        # has lost bytes.
+        if toxic.attributes.get("then") == "silence" and any(link.lost_to(toxic) for link in links):
+            self.silent = True
+            self.hub.log("silenced", connection=self.number, toxic=toxic.name, discarded=self.discarded)
+        for link in links:
             link.uninstall(toxic)
 
     def stop_reading_messages(self) -> None:

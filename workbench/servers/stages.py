@@ -184,13 +184,16 @@ class SlowClose(Delaying):
 class Discard(Stage):
     """Reads and throws away, and keeps silent about the end of the stream: `timeout`, and `blackhole` by default.
 
-    A stream that lost bytes cannot go on: when the toxic is switched off its connection is reset. One that lost
-    nothing goes on as if nothing had been.
+    A stream that lost bytes cannot go on: when the toxic is switched off its connection is reset, unless the connection
+    has fallen silent for good. One that lost nothing goes on as if nothing had been.
+
+    Attributes:
+        lost: bytes were thrown away.
     """
 
     def __init__(self, link: Link, toxic: Toxic) -> None:
         super().__init__(link, toxic)
-        self._lost = False
+        self.lost = False
         self._ending: Ending | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -208,11 +211,14 @@ class Discard(Stage):
         if isinstance(item, Ending):
             self._ending = item
         else:
-            self._lost = True
+            self.lost = True
+            self.link.connection.discarded += len(item)
 
     def leave(self) -> None:
         self.stop()
-        if self._lost:
+        if self.link.connection.silent:
+            return
+        if self.lost:
             self.link.connection.reset(f"{self.toxic.name} was removed after it had thrown bytes away")
         elif self._ending is not None:
             self.next.put(self._ending)

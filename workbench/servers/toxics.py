@@ -10,10 +10,14 @@ Times are in milliseconds, rates in KB/s (1 KB = 1000 bytes), as there.
 | timeout | timeout | read and thrown away; both sides closed after the time, 0 = never |
 | reset_peer | timeout | a real RST to both sides after the time, 0 = at once; idle connections too |
 | limit_data | bytes, how | the connection is cut after so many bytes |
-| blackhole | mode, at | mode discard: read and thrown away; mode stop: not read, so that the sender's buffers fill; at connect: new connections are never answered |
+| blackhole | mode, at, then | mode discard: read and thrown away; mode stop: not read, so that the sender's buffers fill; at connect: new connections are never answered |
 | half_close | - | FIN at once in this direction, the other one goes on |
 | cut_after_message | message, tag, sql_prefix, before_forwarding, how, count, partition | the connection is cut at a PostgreSQL message |
 | refuse | - | the listener is closed: connection refused; open connections go on |
+
+`then` is what becomes of connections that lost bytes in a blackhole when it is switched off: "reset" (a firewall that
+answers for streams that it does not know any more), or "silence" (one that drops them: neither side ever hears of the
+other again, nor of its end, until the connection is reset or the proxy stops). What lost nothing goes on.
 
 `how` is what the client sees of a cut: "rst", "fin" (end of stream; what it still sends is thrown away) or "close" (as
 when the process at the other end exits).
@@ -30,6 +34,7 @@ from workbench.servers import pgwire
 
 STREAMS = ("downstream", "upstream", "both")
 HOWS = ("rst", "fin", "close")
+THENS = ("reset", "silence")
 #: Toxics that act on the listener, not on the bytes of a connection.
 LISTENER_KINDS = frozenset({"refuse"})
 
@@ -89,6 +94,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     "blackhole": {
         "mode": ("discard", _choice("discard", "stop")),
         "at": ("established", _choice("established", "connect")),
+        "then": ("reset", _choice(*THENS)),
     },
     "half_close": {},
     "cut_after_message": {

@@ -360,6 +360,38 @@ def test_a_blackhole_that_discards_never_corrupts(proxy, ends):
     assert receive(idle_server, 4) == b"fine"
 
 
+def test_a_blackhole_can_leave_silence_behind(proxy, ends):
+    """Healed, a stream that lost bytes stays open and silent both ways, its ends too; idle and new ones work."""
+    before = proxy.counts()
+    client, server = ends.pair(proxy)
+    ended, ended_server = ends.pair(proxy)
+    idle, idle_server = ends.pair(proxy)
+    with proxy.toxic("blackhole", stream="both", then="silence"):
+        client.sendall(b"lost")
+        ended_server.sendall(b"gone")
+        ended.close()  # in the direction that lost nothing: its end must not pass either
+        late, late_server = ends.pair(proxy)
+        late.sendall(b"new")
+        assert is_quiet(server)
+        assert is_quiet(late_server)
+    fresh, fresh_server = ends.pair(proxy)
+    for source, target in ((idle, idle_server), (fresh, fresh_server)):
+        source.sendall(b"fine")
+        assert receive(target, 4) == b"fine"
+    server.sendall(b"from the other side")
+    client.close()
+    for source in (server, ended_server, late, late_server):
+        assert is_quiet(source)
+    counts = proxy.counts()
+    assert counts.lossy - before.lossy == len(events_of(proxy, "silenced")) == 3
+    assert counts.bytes_discarded - before.bytes_discarded == sum(
+        map(len, ("lost", "gone", "new", "from the other side"))
+    )
+    proxy.reset_all()
+    with pytest.raises(ConnectionResetError):
+        server.recv(1)
+
+
 def test_a_blackhole_hides_the_end_of_a_peer(proxy, ends):
     """Neither an orderly end nor a crash of the client reaches the server before the fault is healed."""
     (ending, ending_server), (crashing, crashing_server) = ends.pair(proxy), ends.pair(proxy)

@@ -12,10 +12,22 @@ from dataclasses import dataclass
 
 from workbench.drills.faults.backend_terminated import backend_terminated
 from workbench.drills.faults.bite import Bite, Target
+from workbench.drills.faults.blackhole import blackhole
 from workbench.drills.faults.server_killed import server_killed
+from workbench.drills.faults.slots_exhausted import slots_exhausted
 from workbench.drills.faults.tcp_reset import tcp_reset
 
-__all__ = ["FAULTS", "Bite", "FaultKind", "Target", "backend_terminated", "server_killed", "tcp_reset"]
+__all__ = [
+    "FAULTS",
+    "Bite",
+    "FaultKind",
+    "Target",
+    "backend_terminated",
+    "blackhole",
+    "server_killed",
+    "slots_exhausted",
+    "tcp_reset",
+]
 
 
 @dataclass(frozen=True)
@@ -51,5 +63,12 @@ FAULTS: dict[str, FaultKind] = {
             "server killed",
         ),
         FaultKind("tcp-reset", tcp_reset, "nothing to undo: connections are not reset any more", "TCP reset"),
+        FaultKind("blackhole", blackhole, "switch the proxy's toxic off", "black hole"),
+        FaultKind(
+            "slots-exhausted",
+            slots_exhausted,
+            "close the sessions that hold the slots; they end with the drill's process",
+            "slots exhausted",
+        ),
     )
 }
