@@ -117,10 +117,11 @@ def test_each_rule_begins_with_the_published_one_and_the_judge_reads_the_same_nu
 
 
 def test_only_claims_with_a_drill_of_this_version_name_one() -> None:
-    """This version drills four claims, each by a drill of its own."""
+    """This version drills five claims, each by a drill of its own."""
     assert {claim.id: claim.drill for claim in CLAIMS if claim.drill} == {
         "DB-1": "connection-loss",
         "DB-2": "transient-errors",
+        "DB-4": "connection-efficiency",
         "MEM-4": "large-querysets",
         "NET-1": "bandwidth",
     }

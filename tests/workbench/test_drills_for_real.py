@@ -66,8 +66,8 @@ def test_connections_are_lost_and_the_control_arm_fails(journal: Journal) -> Non
 
 
 def test_no_order_is_lost_or_doubled(journal: Journal) -> None:
-    """The bank's books balance in the treatment arm of both database drills."""
-    for drill in ("connection-loss", "transient-errors"):
+    """The bank's books balance in the treatment arm of every database drill."""
+    for drill in ("connection-loss", "transient-errors", "connection-efficiency"):
         assert pair(journal, drill)[1].violations == {}
 
 
@@ -80,6 +80,16 @@ def test_transient_errors_recover_only_with_us(journal: Journal) -> None:
     assert control.metrics["recovered"].events == 0
     for kind in ERRORS:
         assert treatment.metrics[f"recovered:{kind}"].events, kind
+
+
+def test_a_pool_opens_fewer_connections_and_waits_less(journal: Journal) -> None:
+    """The server saw a session for each request without a pool and few with it, and every request was measured."""
+    control, treatment = pair(journal, "connection-efficiency")
+    assert control.metrics["sessions_opened"].value >= 0.95
+    assert treatment.metrics["sessions_opened"].value < 0.25
+    assert 0 < treatment.metrics["acquire_time"].value < control.metrics["acquire_time"].value
+    assert control.metrics["connections_held"].value < treatment.metrics["connections_held"].value
+    assert control.outcomes.total == treatment.outcomes.total
 
 
 def test_chunks_take_less_memory_for_the_same_rows(journal: Journal) -> None:
@@ -118,6 +128,7 @@ def test_the_run_can_be_judged_and_shown(journal: Journal) -> None:
     assert {name for name, one in verdicts.items() if one.outcome != "not-run"} == {
         "DB-1",
         "DB-2",
+        "DB-4",
         "MEM-4",
         "NET-1",
     }

@@ -77,6 +77,7 @@ DATABASE = (
         control="CONN_MAX_AGE=0",
         peer="persistent connections",
         rule="reduction ≥ .60; at least 8 pairs",
+        drill="connection-efficiency",
         design=single(
             Reduction(
                 "acquire_time", 0.60, "less time to a usable connection", "more time to a usable connection"

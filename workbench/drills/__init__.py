@@ -7,6 +7,7 @@ import difflib
 from workbench.drills.bandwidth import BANDWIDTH
 from workbench.drills.bank import BANK
 from workbench.drills.base import Drill
+from workbench.drills.connection_efficiency import CONNECTION_EFFICIENCY
 from workbench.drills.connection_loss import CONNECTION_LOSS
 from workbench.drills.deadlock_storm import DEADLOCK_STORM
 from workbench.drills.demoted_primary import DEMOTED_PRIMARY
@@ -23,6 +24,7 @@ DRILLS: dict[str, Drill] = {
     for drill in (
         CONNECTION_LOSS,
         TRANSIENT_ERRORS,
+        CONNECTION_EFFICIENCY,
         LARGE_QUERYSETS,
         BANDWIDTH,
         NOISE_FLOOR,

@@ -24,7 +24,7 @@ from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.drills.faults import FAULTS, Target
 from workbench.drills.pooling import pooled
-from workbench.drills.workload import ORDER_SHARE, RATE, TIMEOUT, Universe, mixed
+from workbench.drills.workload import ORDER_SHARE, RATE, TIMEOUT, mixed, outcomes_of, universe_of
 from workbench.records import (
     Arm,
     Evidence,
@@ -101,7 +101,7 @@ def run(environment: Environment, task: Task) -> Trial:
     outages, duration = timetable(task.seed)
     server = environment.server
     with environment.database() as dbname:
-        universe = _universe(server, dbname)
+        universe = universe_of(server, dbname)
         requests = mixed(universe, duration, task.seed)
         with (
             Proxy((server.host, server.port), name="db", seed=task.seed) as proxy,
@@ -122,7 +122,7 @@ def run(environment: Environment, task: Task) -> Trial:
         told = {reply.id: reply.outcome for reply in replies if reply.kind == "order"}
         violations = books.check(server, dbname, told)
     evidence = tuple(_with_failures(one, replies) for one in bites)
-    outcomes = _outcomes(replies)
+    outcomes = outcomes_of(replies)
     validity = Validity(
         manipulated=all(one.seen > 0 for one in evidence),
         healed=healed,
@@ -166,13 +166,6 @@ def _answers(server: PostgresServer, dbname: str, proxy: Proxy) -> bool:
         return False
 
 
-def _universe(server: PostgresServer, dbname: str) -> Universe:
-    with server.connect(dbname) as connection:
-        symbols = connection.execute("SELECT symbol FROM stocks_company ORDER BY symbol").fetchall()
-        portfolios = connection.execute("SELECT id FROM stocks_portfolio ORDER BY id").fetchall()
-    return Universe([row[0] for row in symbols], [row[0] for row in portfolios])
-
-
 def _strike(task: Task, target: Target, zero: float, outage: Outage) -> Evidence:
     """Wait for the outage's time, inject, hold, heal; the journal knows of it before anything is harmed."""
     kind = FAULTS[outage.kind]
@@ -212,14 +205,6 @@ def _with_failures(evidence: Evidence, replies: Sequence[Reply]) -> Evidence:
         evidence.end,
         detail,
     )
-
-
-def _outcomes(replies: Sequence[Reply]) -> Outcomes:
-    counts = {
-        name: sum(reply.outcome == name for reply in replies)
-        for name in ("ok", "failed", "indeterminate", "dropped")
-    }
-    return Outcomes(**counts)
 
 
 def _metrics(outcomes: Outcomes) -> dict[str, Metric]:

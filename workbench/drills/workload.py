@@ -1,4 +1,4 @@
-"""The demo's traffic: a seeded, open schedule of reads and orders."""
+"""The demo's traffic: a seeded, open schedule of reads and orders, and what became of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.traffic import Request, arrivals
+from workbench.records import Outcomes
+from workbench.servers.postgres import PostgresServer
+from workbench.traffic import Reply, Request, arrivals
 
 RATE = 40.0
 ORDER_SHARE = 0.25
@@ -21,6 +23,23 @@ class Universe:
 
     symbols: Sequence[str]
     portfolios: Sequence[int]
+
+
+def universe_of(server: PostgresServer, dbname: str) -> Universe:
+    """What requests to the demo on this database may name."""
+    with server.connect(dbname) as connection:
+        symbols = connection.execute("SELECT symbol FROM stocks_company ORDER BY symbol").fetchall()
+        portfolios = connection.execute("SELECT id FROM stocks_portfolio ORDER BY id").fetchall()
+    return Universe([row[0] for row in symbols], [row[0] for row in portfolios])
+
+
+def outcomes_of(replies: Sequence[Reply]) -> Outcomes:
+    """How many requests came to which outcome."""
+    counts = {
+        name: sum(reply.outcome == name for reply in replies)
+        for name in ("ok", "failed", "indeterminate", "dropped")
+    }
+    return Outcomes(**counts)
 
 
 def mixed(universe: Universe, duration: float, seed: int) -> list[Request]:

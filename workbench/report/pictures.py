@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from workbench.charts import bars, memory, pairs, proportions, timeline
+from workbench.charts import bars, by_fault, connections, memory, pairs, proportions, timeline
 from workbench.charts.chart import Chart
 from workbench.claims import Claim, Payloads, Proportion, Reduction
 from workbench.records import Plan, Trial
@@ -83,11 +83,15 @@ def charts(claim: Claim, plan: Plan, trials: Sequence[Trial], *, narrow: bool = 
                 )
             case Reduction(metric="peak_memory" as metric):
                 found.append(memory.draw(trials, metric, name=f"memory-{key}", width=width))
+            case Reduction(metric="acquire_time" as metric, fewer=fewer):
+                found.append(connections.draw(plan, trials, f"connections-{key}", width))
+                found.append(pairs.draw(trials, metric, _noun(fewer), f"pairs-{key}-{metric}"))
             case Reduction(metric=metric, events=events, fewer=fewer):
                 what = "failed requests" if events == "failures" else events or _noun(fewer)
                 found.append(
                     timeline.draw(plan, trials, metric, f"timeline-{key}", width=NARROW if narrow else FULL)
                 )
+                found.append(by_fault.draw(trials, f"by-fault-{key}", width))
                 found.append(pairs.draw(trials, metric, what, f"pairs-{key}-{metric}", part.trials or None))
             case _:
                 pass

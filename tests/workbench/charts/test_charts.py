@@ -9,10 +9,20 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from workbench.charts import Chart, bars, intervals, memory, pairs, proportions, timeline
+from workbench.charts import (
+    Chart,
+    bars,
+    by_fault,
+    connections,
+    intervals,
+    memory,
+    pairs,
+    proportions,
+    timeline,
+)
 from workbench.charts.strip import strip
 from workbench.claims import CLAIMS, claim
-from workbench.records import ArmName, Metric, Part, Phase, Plan, Series, Trial, Verdict
+from workbench.records import Arm, ArmName, Evidence, Metric, Part, Phase, Plan, Series, Trial, Verdict
 
 PLAN = Plan(drill="d", claims=("DB-1",), title="", arms=(), blocks=3, seed=1)
 
@@ -105,6 +115,8 @@ def test_charts_without_data_are_none() -> None:
         assert bars.draw(trials) is None
         assert memory.draw(trials) is None
         assert proportions.draw(trials) is None
+        assert by_fault.draw(trials) is None
+        assert connections.draw(PLAN, trials) is None
 
 
 def test_pairs_draw_every_pair() -> None:
@@ -180,6 +192,65 @@ def test_memory_has_a_group_for_each_part() -> None:
     chart = sound(memory.draw(trials))
     assert "100,000 rows: 60.0\u00a0MB with Stalwart off, 2.0\u00a0MB with it on" in chart.alt
     assert len(chart.rows) == 12
+
+
+def outage(kind: str, failed: int, requests: int) -> Evidence:
+    """A fault after which so many requests failed."""
+    return Evidence(kind, "postgres", 1, 1, "servers", 1.0, 2.0, {"failed": failed, "requests": requests})
+
+
+@pytest.mark.parametrize("width", [760.0, 358.0])
+def test_failures_by_kind_of_fault_are_summed_over_trials(width: float) -> None:
+    """Each kind has a bar for each arm that counts; what was excluded is left out, and what has no figures is no kind."""
+    trials = [
+        trial(arm, block, {}, evidence=(outage("blackhole", n, 100), outage("tcp-reset", 1, 50)))
+        for block in (1, 2)
+        for arm, n in (("control", 90), ("treatment", 3))
+    ]
+    bare = Evidence("server-killed", "postgres", 1, 1, "servers", 1.0, 2.0)
+    lost = trial("control", 3, {}, evidence=(outage("blackhole", 100, 100),), exclusions=("load-not-met",))
+    chart = sound(by_fault.draw([*trials, lost, trial("control", 4, {}, evidence=(bare,))], width=width))
+    assert [row[:4] for row in chart.rows] == [
+        ("black hole", "off", "180", "200"),
+        ("black hole", "on", "6", "200"),
+        ("TCP reset", "off", "2", "100"),
+        ("TCP reset", "on", "2", "100"),
+    ]
+    assert "black hole 90.0\u00a0% with Stalwart off, 3.0\u00a0% with Stalwart on" in chart.alt
+    assert "180 of 200 off" in chart.svg
+
+
+@pytest.mark.parametrize("width", [760.0, 358.0])
+def test_connections_cost_time_and_are_held(width: float) -> None:
+    """The price stands beside the gain: less time, more connections held; each arm is named by its plan."""
+    plan = Plan(
+        drill="d",
+        claims=("DB-4",),
+        title="",
+        arms=(Arm("control", "CONN_MAX_AGE=0"), Arm("treatment", "a pool")),
+        blocks=3,
+        seed=1,
+    )
+    trials = [
+        trial(
+            arm,
+            block,
+            {
+                "acquire_time": Metric(seconds, "s"),
+                "connections_held": Metric(held, "connections"),
+                "sessions_opened": Metric(opened, "sessions per request"),
+                "throughput": Metric(40, "requests/s"),
+            },
+        )
+        for block in (1, 2, 3)
+        for arm, seconds, held, opened in (("control", 0.008, 0.4, 1.0), ("treatment", 0.0004, 8, 0.05))
+    ]
+    chart = sound(connections.draw(plan, trials, width=width))
+    assert "per request 8.0\u00a0ms off, 0.4\u00a0ms on" in chart.alt
+    assert "held at the server 0.4\u00a0connections off, 8\u00a0connections on" in chart.alt
+    assert "off: CONN_MAX_AGE=0; on: a pool." in chart.caption
+    assert len(chart.rows) == 6
+    assert chart.rows[0][-1] == "40\u00a0requests/s"
 
 
 def verdicts(known: dict[str, Verdict]) -> list[Verdict]:

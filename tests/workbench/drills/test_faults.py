@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -115,18 +116,26 @@ def test_without_slots_the_application_is_refused(target: Target, postgres: Post
 
 
 def test_who_slips_in_while_slots_are_short_is_put_out_again(
-    target: Target, postgres: PostgresServer
+    target: Target, postgres: PostgresServer, poll: Poll
 ) -> None:
     """A slot that somebody else gives up goes to whoever asks first; sustaining the fault takes it back."""
+
+    def slip_in() -> Session | None:
+        with suppress(psycopg.OperationalError):  # the server frees a slot a moment after its session's end
+            return login(target, postgres.port)
+        return None
+
     with postgres.connect() as other, FAULTS["slots-exhausted"].inject(target) as bite:
         other.close()
-        with login(target, postgres.port) as lucky:
+        with cast("Session", poll(slip_in)) as lucky:
             bite.sustain()
             with pytest.raises(psycopg.errors.AdminShutdown):
                 lucky.execute("SELECT 1")
         with pytest.raises(psycopg.OperationalError, match=REFUSED):
             login(target, postgres.port)
-    assert evidence("slots-exhausted", bite) == (1, 1)
+    injected, seen = evidence("slots-exhausted", bite)
+    assert injected == 1
+    assert seen >= 1
 
 
 HOLD = """
