@@ -81,7 +81,7 @@ def draw(plan: Plan, trials: Sequence[Trial], name: str = "connections", width: 
         name=name,
         svg=to_svg(fig, alt),
         alt=alt,
-        caption=f"Bars: medians; dots: single trials; each group has an axis of its own. {names}.",
+        caption=f"Bars: medians; dots: single trials; each group has an axis of its own. {names[:1].upper()}{names[1:]}.",
         columns=("block", "arm", *(SHOWN.get(key, key.replace("_", " ")) for key in beside)),
         rows=tuple(
             (

@@ -248,7 +248,7 @@ def test_connections_cost_time_and_are_held(width: float) -> None:
     chart = sound(connections.draw(plan, trials, width=width))
     assert "per request 8.0\u00a0ms off, 0.4\u00a0ms on" in chart.alt
     assert "held at the server 0.4\u00a0connections off, 8\u00a0connections on" in chart.alt
-    assert "off: CONN_MAX_AGE=0; on: a pool." in chart.caption
+    assert "Off: CONN_MAX_AGE=0; on: a pool." in chart.caption
     assert len(chart.rows) == 6
     assert chart.rows[0][-1] == "40\u00a0requests/s"
 
