@@ -24,10 +24,9 @@ import psycopg
 from workbench import arms
 from workbench.drills import books
 from workbench.drills.base import Drill, Task
-from workbench.drills.connection_loss import LATE
 from workbench.drills.environment import Environment
 from workbench.drills.pooling import POOL, pooled
-from workbench.drills.workload import ORDER_SHARE, RATE, mixed, outcomes_of, universe_of
+from workbench.drills.workload import LATE, ORDER_SHARE, RATE, mixed, outcomes_of, universe_of
 from workbench.guest.acquisitions import DOORS, HEADER, place
 from workbench.records import Arm, Metric, Trial, Validity, Wrap
 from workbench.run import Depth
@@ -36,7 +35,7 @@ from workbench.servers.sessions import sessions
 from workbench.traffic import Load, Reply, Request
 
 #: Seconds of load whose requests count, and before them: a pool fills, and kept connections are opened once.
-MEASURED, WARM_UP = 4.0, 1.0
+MEASURED, WARM_UP = 3.0, 1.0
 #: Seconds between two looks at the sessions that the server holds.
 LOOK = 0.05
 CLOCK = tuple(
@@ -65,7 +64,7 @@ def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
 
 
 def run(environment: Environment, task: Task) -> Trial:
-    """One trial: a fresh database and gunicorn, a warm-up, four seconds of load."""
+    """One trial: a fresh database and gunicorn, a warm-up, and the load that counts."""
     server = environment.server
     duration = WARM_UP + MEASURED
     with environment.database() as dbname:
@@ -183,7 +182,7 @@ CONNECTION_EFFICIENCY = Drill(
     run=run,
     blocks={"quick": 2, "default": 8, "full": 12},
     arms=arms_of,
-    seconds=7.5,
+    seconds=6.5,
     workload={
         "rate": RATE,
         "orders": ORDER_SHARE,

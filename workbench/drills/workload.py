@@ -14,6 +14,7 @@ from workbench.traffic import Reply, Request, arrivals
 RATE = 40.0
 ORDER_SHARE = 0.25
 TIMEOUT = 5.0
+LATE = 0.05  #: seconds; a generator later than this (99th percentile) did not offer the planned load
 JSON = {"Content-Type": "application/json"}
 
 

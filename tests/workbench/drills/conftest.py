@@ -1,4 +1,4 @@
-"""One environment for all drills here: server and templates are made once."""
+"""What the drills' tests share: one environment for all of them, and servers to be harmed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 from workbench import project
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
+from workbench.drills.faults import Target
 from workbench.records import Trial
+from workbench.servers.postgres import PostgresServer
+from workbench.servers.proxy import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,10 @@ def run_arm(environment: Environment, tmp_path: Path, noted: list[Any]) -> Calla
         return drill.run(environment, task)
 
     return run
+
+
+@pytest.fixture
+def target(postgres: PostgresServer, database: str) -> Iterator[Target]:
+    """A database of the session's server behind a proxy of its own."""
+    with Proxy((postgres.host, postgres.port), name="db") as proxy:
+        yield Target(postgres, database, proxy)

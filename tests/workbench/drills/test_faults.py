@@ -6,7 +6,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -15,18 +15,10 @@ import pytest
 
 from workbench.drills.faults import FAULTS, Bite, Target
 from workbench.servers.postgres import PostgresServer
-from workbench.servers.proxy import Proxy
 
 Poll = Callable[..., object]
 Session = psycopg.Connection[Any]
 REFUSED = r"slots are reserved|too many clients"
-
-
-@pytest.fixture
-def target(postgres: PostgresServer, database: str) -> Iterator[Target]:
-    """A database of the session's server behind a proxy of its own."""
-    with Proxy((postgres.host, postgres.port), name="db") as proxy:
-        yield Target(postgres, database, proxy)
 
 
 def port_of(target: Target) -> int:
@@ -78,7 +70,7 @@ def test_a_black_hole_swallows_and_leaves_silence(target: Target) -> None:
                 )  # does the server speak TLS? It always answers that.
                 assert not select.select([late], [], [], 0.2)[0]
         assert evidence("blackhole", bite) == (3, 2)
-        assert bite.detail["bytes discarded"] > len("SELECT 1")
+        assert bite.detail["bytes_discarded"] > len("SELECT 1")
         assert idle.execute("SELECT 2").fetchone() == (2,)
         with login(target) as fresh:
             assert fresh.execute("SELECT 3").fetchone() == (3,)

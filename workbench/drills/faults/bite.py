@@ -40,6 +40,7 @@ class Bite:
         seen: how many the server or the proxy confirms.
         sustain: bites again what has come back in the meantime; does nothing for faults that last by themselves.
         detail: further facts for the journal.
+        onset: when it began to bite, by `time.monotonic()`; None where that is when the injection was done.
     """
 
     unit: str
@@ -47,6 +48,7 @@ class Bite:
     seen: int = 0
     sustain: Callable[[], None] = lambda: None
     detail: dict[str, Any] = field(default_factory=dict)
+    onset: float | None = None
 
     def evidence(
         self, fault: str, target: str, start: float, end: float, extra: Mapping[str, Any]

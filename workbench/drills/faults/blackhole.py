@@ -25,8 +25,7 @@ def blackhole(target: Target) -> Iterator[Bite]:
             yield bite
         finally:
             after = proxy.counts()
-            bite.injected = (
-                before.open + after.accepted - before.accepted
-            )  # open at the onset, or opened since
+            # What was open at the onset, and what was opened since.
+            bite.injected = before.open + after.accepted - before.accepted
             bite.seen = after.lossy - before.lossy
-            bite.detail["bytes discarded"] = after.bytes_discarded - before.bytes_discarded
+            bite.detail["bytes_discarded"] = after.bytes_discarded - before.bytes_discarded

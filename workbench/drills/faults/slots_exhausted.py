@@ -83,12 +83,14 @@ def slots_exhausted(target: Target) -> Iterator[Bite]:
         def exhaust() -> None:
             due = 0  # slots of ended back ends that we do not hold yet
             for _ in range(ROUNDS):
-                due = max(0, due - holder.take())
+                taken = holder.take()
+                bite.onset = bite.onset or time.monotonic()  # until now only spare slots were taken
                 ended = len(terminate(tool, dbname))
                 bite.injected += ended
-                due += ended
-                # A back end leaves the server's list a moment before its slot is free: "none is left" may be early news.
-                if not due:
+                due = max(0, due - taken) + ended
+                # "None is left" may be early news: a back end leaves the server's list a moment before its slot is free,
+                # and a login that is about to be refused has one for a moment. So the last look must find nothing at all.
+                if not taken and not due:
                     return
 
         bite.sustain = exhaust
@@ -96,7 +98,7 @@ def slots_exhausted(target: Target) -> Iterator[Bite]:
             exhaust()
             yield bite
         finally:
-            bite.detail["slots held"] = len(holder)
+            bite.detail["slots_held"] = len(holder)
             bite.seen = _refusals(server, dbname) - before
     _wait_for_free_slots(server)
 
