@@ -282,6 +282,45 @@ class ReplyOverdue(Event):
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRetried(Event):
+    """A read of the ORM lost its connection and runs once more; `operation` is its model.
+
+    Attributes:
+        alias: name of the database.
+        seconds: from the loss until there was a connection again.
+        error, code: of the loss, as in `RetryScheduled`.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    seconds: float
+    error: str
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried(Event):
+    """A request whose view had failed was answered by running the view again; `operation` is its method and view.
+
+    Attributes:
+        runs: of the view, at least 2.
+        seconds: from the first failure to the answer.
+        status: of the answer. An error's when the last run has failed, too.
+        error_class, error, code: of the last failure that was followed by another run, as in `RetryScheduled`.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    runs: int
+    seconds: float
+    status: int
+    error_class: str
+    error: str
+    code: str | None
+
+
 Sink: TypeAlias = Callable[[Event], object]
 
 

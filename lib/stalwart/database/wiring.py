@@ -16,11 +16,11 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from stalwart.database import forking, health, overdue, pool
+from stalwart.database import forking, health, overdue, pool, reads
 
 # A later one may stand around an earlier one's hook, so they are taken away in the reverse order.
 PREPARED: tuple[ModuleType, ...] = (health, pool, overdue)
-FEATURES: tuple[ModuleType, ...] = (health, pool, overdue)
+FEATURES: tuple[ModuleType, ...] = (health, pool, overdue, reads)
 
 _UID = "stalwart.database.wiring"
 _MAKE = "create_connection"
