@@ -3,6 +3,7 @@
 stalwart.E001  a key of STALWART does not exist
 stalwart.E002  a value of STALWART cannot work; its default is used meanwhile
 stalwart.E003  CompressionMiddleware stands where it breaks another middleware, or that one breaks it
+stalwart.E004  RequestRetryMiddleware is not the last one
 stalwart.W001  two middleware compress
 stalwart.W002  DATABASE["REPLY_WITHIN"] has no effect on a database
 """
@@ -21,6 +22,7 @@ from stalwart import django_conf
 from stalwart.database.overdue import can_watch
 
 _COMPRESSION = "stalwart.compression.CompressionMiddleware"
+_REQUEST_RETRY = "stalwart.database.RequestRetryMiddleware"
 _OTHER_COMPRESSORS = (
     "django.middleware.gzip.GZipMiddleware",
     "django_http_compression.middleware.HttpCompressionMiddleware",
@@ -67,6 +69,16 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
                     id="stalwart.E003",
                 )
             )
+    if _REQUEST_RETRY in listed[:-1]:
+        after = listed[listed.index(_REQUEST_RETRY) + 1]
+        found.append(
+            Error(
+                f"{_REQUEST_RETRY} is not the last in MIDDLEWARE: {after} comes after it.",
+                hint="List it last, else the other one may answer a failure of the view before it is known whether the view "
+                "is run again, and is called once for each run.",
+                id="stalwart.E004",
+            )
+        )
     if _COMPRESSION in listed:
         found += [
             CheckWarning(

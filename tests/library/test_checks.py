@@ -9,6 +9,7 @@ from django.test import override_settings
 
 OURS = "stalwart.compression.CompressionMiddleware"
 CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
+RETRY = "stalwart.database.RequestRetryMiddleware"
 UPDATE_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 
 
@@ -39,10 +40,13 @@ def test_unknown_key_is_an_error_with_the_nearest_known_one() -> None:
         ([OURS, UPDATE_CACHE], ["stalwart.E003"]),
         ([CONDITIONAL], []),
         (["django.middleware.gzip.GZipMiddleware", OURS], ["stalwart.W001"]),
+        ([OURS, CONDITIONAL, RETRY], []),
+        ([OURS, RETRY, CONDITIONAL], ["stalwart.E004"]),
+        ([RETRY, RETRY], ["stalwart.E004"]),
     ],
 )
 def test_order_of_middleware(order, expected) -> None:
-    """An order that makes ETags differ or caches mix clients is an error; two compressors are a warning."""
+    """An order that makes ETags differ, caches mix clients or failures be answered early is an error; two compressors are a warning."""
     with override_settings(MIDDLEWARE=order):
         assert ids() == expected
 

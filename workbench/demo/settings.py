@@ -28,6 +28,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "workbench.demo.errors.ErrorMiddleware",
+    # Last, so that it hears of an error before the one above answers it. It does nothing until STALWART says so.
+    "stalwart.database.RequestRetryMiddleware",
 ]
 TEMPLATES = [
     {

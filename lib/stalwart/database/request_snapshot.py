@@ -1,0 +1,183 @@
+"""A request as it was before its view ran, so that a second run finds what the first one found.
+
+What hangs on the request is put back: attributes that were set on it, plain lists and dicts that were changed, its body, the
+session and the messages in their own state, lazy objects such as `request.user` that were resolved since, and the fields
+and loaded relations of model instances that middleware had put there. A session that was merely read is loaded again when it
+is asked for. What lies behind (an uploaded file that was saved, an entry in a cache) is not of the request and stays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.handlers.wsgi import LimitedStream
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.functional import LazyObject, empty
+
+_CACHE, _KEY = "_session_cache", "_SessionBase__session_key"
+# What these write is in the database, so it is rolled back with the run, or seen to be committed.
+_SESSIONS_IN_THE_DATABASE = "django.contrib.sessions.backends.db"
+
+
+def read_ahead(request: HttpRequest, limit: int) -> bytes | None:
+    """The body, with the request left as if nobody had read it; None for one that cannot be had twice.
+
+    Args:
+        request: whose view has not run.
+        limit: bytes; nothing is read of a body that is larger.
+    """
+    known: bytes | None = request.__dict__.get("_body")
+    if known is not None:
+        return known if len(known) <= limit else None
+    stream: Any = request.__dict__.get("_stream")
+    if stream is None:
+        return b""
+    if getattr(request, "_read_started", False):
+        return None  # somebody has had a part of it
+    if isinstance(stream, LimitedStream):
+        size = stream.limit
+    elif stream.seekable():  # ASGI: the whole body has arrived
+        size = stream.seek(0, 2)
+        stream.seek(0)
+    else:
+        return None
+    if size > limit:
+        return None
+    body = b""
+    try:
+        while len(body) < size and (chunk := stream.read(size - len(body))):
+            body += chunk
+    except OSError as error:
+        request.__dict__["_stream"] = _Broken(error)
+        return None
+    request.__dict__["_stream"] = BytesIO(body)
+    return body
+
+
+class _Broken:
+    """In the place of a stream that failed while it was read ahead: the view meets the failure when it reads, as ever."""
+
+    def __init__(self, error: OSError) -> None:
+        self._error = error
+
+    def read(self, *_: int) -> bytes:
+        raise self._error
+
+    readline = read
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Snapshot:
+    """What `put_back` puts back.
+
+    Args:
+        request: whose view has not run.
+        body: of the request, from `read_ahead`.
+
+    Raises:
+        Exception: whatever comes of copying what middleware has put on the request.
+    """
+
+    def __init__(self, request: HttpRequest, body: bytes) -> None:
+        self._request = request
+        self._body = body
+        self._attributes = dict(request.__dict__)
+        self._session: SessionBase | None = None
+        self._session_key: str | None = None
+        self._undo: list[Callable[[], object]] = []
+        self._known: set[int] = set()
+        for name, value in self._attributes.items():
+            self._take(name, value)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the run did to the session, past the database, what cannot be put back."""
+        session = self._session
+        renewed = session is not None and session.session_key != self._session_key  # login, logout
+        return renewed and type(session).__module__ != _SESSIONS_IN_THE_DATABASE
+
+    def put_back(self) -> None:
+        """Make the request what it was; any number of times."""
+        request = self._request
+        HttpRequest.close(request)  # the uploaded files of the run that failed
+        request.__dict__.clear()
+        request.__dict__.update(self._attributes)
+        request.__dict__["_stream"] = BytesIO(self._body)
+        for undo in self._undo:
+            undo()
+
+    def _take(self, name: str, value: Any) -> None:
+        # Lazy objects first: to ask one for its class resolves it.
+        if isinstance(value, LazyObject):
+            inside = value.__dict__["_wrapped"]
+            if inside is empty:
+                self._undo.append(lambda: value.__dict__.update(_wrapped=empty))
+                return
+            value = inside
+        if isinstance(value, Model):
+            self._take_instance(value)
+        elif isinstance(value, SessionBase):
+            self._take_session(value)
+        elif name == "_messages":
+            saved = _copied(value.__dict__)
+            self._undo.append(lambda: _refill(value.__dict__, _copied(saved)))
+        elif type(value) in (dict, list, set):
+            # In place: META is the server's environ, too, and middleware may hold on to what it has put there.
+            plain = value.copy()
+            self._undo.append(lambda: _refill(value, plain))
+
+    def _take_session(self, session: SessionBase) -> None:
+        self._session, self._session_key = session, session.session_key
+        saved = dict(session.__dict__)
+        changed = session.modified and _CACHE in saved
+        if changed:
+            saved[_CACHE] = copy.deepcopy(saved[_CACHE])
+        else:
+            saved.pop(_CACHE, None)  # the run may change what is inside of it, without saying so
+
+        def undo() -> None:
+            _refill(session.__dict__, saved)
+            if changed:
+                session.__dict__[_CACHE] = copy.deepcopy(saved[_CACHE])
+
+        self._undo.append(undo)
+
+    def _take_instance(self, instance: Model) -> None:
+        if id(instance) in self._known:
+            return
+        self._known.add(id(instance))
+        state: Any = instance._state
+        fields, about, related = _copied(instance.__dict__), dict(state.__dict__), dict(state.fields_cache)
+
+        def undo() -> None:
+            _refill(instance.__dict__, _copied(fields))
+            _refill(state.__dict__, about)
+            state.fields_cache = dict(related)
+
+        self._undo.append(undo)
+        for other in related.values():
+            if isinstance(other, Model):
+                self._take_instance(other)
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """A copy in which lists, dicts and sets are copies, too, with all that is in them."""
+    return {
+        name: copy.deepcopy(value) if isinstance(value, list | dict | set) else value
+        for name, value in attributes.items()
+    }
+
+
+def _refill(container: Any, content: Any) -> None:
+    container.clear()
+    (container.extend if isinstance(container, list) else container.update)(content)
