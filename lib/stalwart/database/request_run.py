@@ -87,7 +87,10 @@ class Run:
         self._state: _Failures | None = None
         self._last: tuple[str, str, str | None] | None = None
         self._failed_at = 0.0
-        self._nobody_waits = threading.Event()
+        self._left = False
+        self._leaving: threading.Event | None = (
+            None  # made by the first failure: it is dearer than all the rest
+        )
 
     @classmethod
     def begin(
@@ -157,7 +160,9 @@ class Run:
 
     def leave(self) -> None:
         """It is over. A thread that still waits for a connection, for a request that was cancelled, need not."""
-        self._nobody_waits.set()
+        self._left = True
+        if self._leaving is not None:
+            self._leaving.set()
         self._request.__dict__.pop(NAME, None)
 
     def _may_run_again(self) -> bool:
@@ -169,6 +174,9 @@ class Run:
         """Whether there are usable connections, and somebody still waits for the answer."""
         state = self._state
         assert state is not None
+        self._leaving = leaving = threading.Event()
+        if self._left:  # looked at after the event is there to be set
+            return False
         state.release(self.watch)
         for reconnection in state.reconnections(self.watch):
             while not reconnection.attempt():
@@ -176,11 +184,11 @@ class Run:
                 if pause is None:
                     state.out_of_time(failure, reconnection)
                     return False
-                if self._nobody_waits.wait(pause):
+                if leaving.wait(pause):
                     return False
             state.restored(reconnection)
             wait -= reconnection.seconds  # it was time waited, too
-        return not self._nobody_waits.wait(max(0.0, wait))
+        return not leaving.wait(max(0.0, wait))
 
 
 class _Failures(_State):

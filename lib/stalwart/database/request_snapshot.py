@@ -23,6 +23,9 @@ _CACHE, _KEY = "_session_cache", "_SessionBase__session_key"
 # What these write is in the database, so it is rolled back with the run, or seen to be committed.
 _SESSIONS_IN_THE_DATABASE = "django.contrib.sessions.backends.db"
 
+_UNCHANGEABLE = frozenset({str, bytes, int, float, bool, type(None)})
+_PLAIN = frozenset({dict, list, set})
+
 
 def read_ahead(request: HttpRequest, limit: int) -> bytes | None:
     """The body, with the request left as if nobody had read it; None for one that cannot be had twice.
@@ -94,10 +97,12 @@ class Snapshot:
         self._attributes = dict(request.__dict__)
         self._session: SessionBase | None = None
         self._session_key: str | None = None
+        self._plain: list[tuple[Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._known: set[int] = set()
         for name, value in self._attributes.items():
-            self._take(name, value)
+            if type(value) not in _UNCHANGEABLE:
+                self._take(name, value)
 
     @property
     def is_stale(self) -> bool:
@@ -113,28 +118,30 @@ class Snapshot:
         request.__dict__.clear()
         request.__dict__.update(self._attributes)
         request.__dict__["_stream"] = BytesIO(self._body)
+        for value, content in self._plain:
+            _refill(value, content)
         for undo in self._undo:
             undo()
 
     def _take(self, name: str, value: Any) -> None:
-        # Lazy objects first: to ask one for its class resolves it.
-        if isinstance(value, LazyObject):
+        if type(value) in _PLAIN:
+            # In place: META is the server's environ, too, and middleware may hold on to what it has put there.
+            if id(value) not in self._known:
+                self._known.add(id(value))
+                self._plain.append((value, value.copy()))
+        elif isinstance(value, LazyObject):  # before all other classes: to ask one for its class resolves it
             inside = value.__dict__["_wrapped"]
             if inside is empty:
                 self._undo.append(lambda: value.__dict__.update(_wrapped=empty))
-                return
-            value = inside
-        if isinstance(value, Model):
+            else:
+                self._take(name, inside)
+        elif isinstance(value, Model):
             self._take_instance(value)
         elif isinstance(value, SessionBase):
             self._take_session(value)
         elif name == "_messages":
             saved = _copied(value.__dict__)
             self._undo.append(lambda: _refill(value.__dict__, _copied(saved)))
-        elif type(value) in (dict, list, set):
-            # In place: META is the server's environ, too, and middleware may hold on to what it has put there.
-            plain = value.copy()
-            self._undo.append(lambda: _refill(value, plain))
 
     def _take_session(self, session: SessionBase) -> None:
         self._session, self._session_key = session, session.session_key

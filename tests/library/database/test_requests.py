@@ -32,6 +32,7 @@ from warehouse.models import Account, Entry
 import stalwart.database
 from stalwart import database_retry, resilient_transaction
 from stalwart.database import RequestRetryMiddleware, reads
+from stalwart.database.watch import CallWatch
 from stalwart.events import (
     ConnectionRestored,
     OutcomeUnknown,
@@ -362,8 +363,17 @@ def test_safe_request_whose_transaction_failed_is_run_again(postgres, send) -> N
 def test_unsafe_request_without_atomic_requests_is_not_run_again(postgres, send, method) -> None:
     """Even if it has written nothing yet."""
     failing = Failing(postgres)
-    assert send(lambda request: HttpResponse(f"{failing.look()}"), method).status_code == 500
+
+    def view(request: HttpRequest) -> HttpResponse:
+        assert not is_watched()  # so it costs nothing either
+        return HttpResponse(f"{failing.look()}")
+
+    assert send(view, method).status_code == 500
     assert failing.runs == 1
+
+
+def is_watched() -> bool:
+    return any(isinstance(each, CallWatch) for each in connections["default"].execute_wrappers)
 
 
 @pytest.mark.parametrize("method", ["post", "delete", "get"])
@@ -557,7 +567,12 @@ def test_transaction_around_the_request_is_respected(postgres) -> None:
     """Middleware that holds a transaction around the request: a repeat inside of it could not succeed."""
     failing = Failing(postgres)
     spy.around = transaction.atomic
-    assert by_wsgi(lambda request: HttpResponse(f"{failing.look()}")).status_code == 500
+
+    def view(request: HttpRequest) -> HttpResponse:
+        assert not is_watched()
+        return HttpResponse(f"{failing.look()}")
+
+    assert by_wsgi(view).status_code == 500
     assert failing.runs == 1
 
 
@@ -570,8 +585,8 @@ def test_view_that_turned_autocommit_off_is_not_run_again(postgres) -> None:
         other.execute("SELECT FROM warehouse_account FOR UPDATE")
 
         def view(request: HttpRequest) -> HttpResponse:
-            transaction.set_autocommit(False)
             failing()
+            transaction.set_autocommit(False)
             Account.objects.select_for_update(nowait=True).get()
             return HttpResponse("done")
 
@@ -832,8 +847,9 @@ def test_files_that_middleware_has_asked_for(postgres, send) -> None:
     spy.before = lambda request: request.body and request.FILES
 
     def view(request: HttpRequest) -> HttpResponse:
+        failing()
         request.FILES["file"].read()
-        return HttpResponse(f"{failing.look()}")
+        return HttpResponse(f"{Account.objects.count()}")
 
     assert send(view, "post", {"file": SimpleUploadedFile("x.bin", b"x")}).status_code == 500
     assert failing.runs == 1
