@@ -321,6 +321,35 @@ class RequestRetried(Event):
     code: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SlowQuery(Event):
+    """A statement took at least as long as `SLOW_QUERY` says; told once a minute at most for each kind of statement.
+
+    `operation` is the place in the application that it comes from, "" where that is not known.
+
+    Attributes:
+        alias: name of the database.
+        fingerprint: of the statement, as in `stalwart.database.slow_queries()`.
+        sql: the statement without values.
+        seconds: how long it took.
+        threshold: the setting, in seconds.
+        count: how often it has been slow so far.
+        untold: slow runs since the last such record that were not told.
+        error: name of the exception's type, None when it did not fail.
+    """
+
+    level: ClassVar[int] = logging.WARNING
+
+    alias: str
+    fingerprint: str
+    sql: str
+    seconds: float
+    threshold: float
+    count: int
+    untold: int
+    error: str | None
+
+
 Sink: TypeAlias = Callable[[Event], object]
 
 

@@ -90,16 +90,21 @@ def django_db(_tables: None, postgres: PostgresServer) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_on() -> Iterator[None]:
-    """Fail when a test leaves an execute wrapper or an event sink behind."""
+    """Fail when a test leaves an execute wrapper or an event sink behind; what `wiring` attaches may stay."""
     from django.db import connections
 
     from stalwart import events
+    from stalwart.database import wiring
 
     sinks = set(events._sinks)  # in any order: a test may undo and redo one of the app's own
     yield
     assert set(events._sinks) == sinks
     for connection in connections.all(initialized_only=True):
+        for feature in wiring.FEATURES:
+            feature.detach(connection)
         assert connection.execute_wrappers == []
+        if connection.connection is not None:
+            wiring._opened(None, connection)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""Database resilience: telling failures apart, and repeating what may be repeated."""
+"""Database resilience: telling failures apart, repeating what may be repeated, and knowing what is slow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stalwart.database.overdue import reply_within
+from stalwart.database.queries import forget_slow_queries, slow_queries
 from stalwart.database.retry import database_retry
 from stalwart.database.status import get_database_status
 from stalwart.database.transaction import mark_side_effect, resilient_transaction
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = [
     "RequestRetryMiddleware",
     "database_retry",
+    "forget_slow_queries",
     "get_database_status",
     "mark_side_effect",
     "reply_within",
     "resilient_transaction",
+    "slow_queries",
 ]
 
 

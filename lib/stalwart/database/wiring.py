@@ -5,6 +5,9 @@ must be idempotent, and with `detach(connection)`. Whether a feature does anythi
 
 `PREPARED` are features that must be there before a connection object first connects, which may fail: their
 `prepare(connection)` is called when `django.db.connections` makes one for a thread.
+
+An execute wrapper goes to the front of `connection.execute_wrappers`: a `with connection.execute_wrapper(...)` in which the
+connection is opened takes the last one away when it ends, whosever that is.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from stalwart.database import forking, health, overdue, pool, reads
+from stalwart.database import forking, health, overdue, pool, queries, reads
 
-# A later one may stand around an earlier one's hook, so they are taken away in the reverse order.
+# A later one may stand around an earlier one's hook, so they are taken away in the reverse order. The clock of `queries` is
+# outermost: what a lost read costs until it has run again counts.
 PREPARED: tuple[ModuleType, ...] = (health, pool, overdue)
-FEATURES: tuple[ModuleType, ...] = (health, pool, overdue, reads)
+FEATURES: tuple[ModuleType, ...] = (health, pool, overdue, reads, queries)
 
 _UID = "stalwart.database.wiring"
 _MAKE = "create_connection"

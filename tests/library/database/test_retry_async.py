@@ -13,6 +13,7 @@ from django.test import override_settings
 from warehouse.models import Account, Entry
 
 from stalwart import database_retry
+from stalwart.database.watch import CallWatch
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -24,9 +25,11 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await main()
         finally:
-            left = await sync_to_async(lambda: [each.execute_wrappers for each in connections.all()])()
+            left = await sync_to_async(
+                lambda: [w for each in connections.all() for w in each.execute_wrappers]
+            )()
             await sync_to_async(connections.close_all)()
-            assert not any(left)
+            assert not any(isinstance(one, CallWatch) for one in left)
 
     return asyncio.run(closing())
 
