@@ -98,6 +98,8 @@ def _condition(part: str) -> Condition | None:
     if match is None or match["operator"] in ("<>", "!~~", "!~~*", "@@"):
         return None
     left = _inside(match["left"])
+    if left.count("(") != left.count(")") or " OR " in left or " AND " in left:
+        return None  # the comparison is only the last part of it
     column = _COLUMN.match(_inside(_CAST.sub("", left)))
     like = match["operator"].startswith("~~")
     pattern_open = like and match["right"].lstrip("(").startswith("'%")

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stalwart.database.conditions import Condition, conditions, equated, sort_columns
+from stalwart.database.conditions import conditions, equated, sort_columns
 from stalwart.database.plans import Node, nodes
 
 #: Rows from which on a table, or what is sorted, is large.
 LARGE = 10_000
 #: Share of a table's rows up to which an index is quicker than reading all of it.
 SELECTIVE = 0.05
+#: The same for a pattern that begins with %, of which the planner has no statistics and expects much.
+SELECTIVE_PATTERN = 0.25
 #: Rows that are skipped by OFFSET from which on a page is deep.
 DEEP = 1_000
 #: Items of a list from which on it is long.
@@ -42,6 +44,10 @@ class Table:
     def leads(self, column: str) -> bool:
         """Whether some B-tree begins with the column."""
         return any(method == "btree" and _bare(first) == _bare(column) for method, first in self.indexes)
+
+    def searches(self, column: str) -> bool:
+        """Whether some GIN or GiST index begins with the column, or with what is computed from it."""
+        return any(method in ("gin", "gist") and column in first for method, first in self.indexes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,39 +104,36 @@ _Tables = Mapping[str, Table]
 def _scan(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found:
     """All of a large table is read for a few of its rows."""
     table = tables.get(node.relation)
-    if node.kind != "Seq Scan" or table is None or table.rows < LARGE or node.rows > SELECTIVE * table.rows:
+    if node.kind != "Seq Scan" or table is None or table.rows < LARGE:
         return
+    share = node.rows / table.rows
     evidence = {"rows": table.rows, "expected": node.rows, "cost": float(node.facts.get("Total Cost", 0))}
-    plain: list[Condition] = []
-    for one in conditions(str(node.facts.get("Filter", ""))):
-        if one.pattern_open:
-            if not any(
-                method in ("gin", "gist") and one.columns[0] in first for method, first in table.indexes
-            ):
-                yield Suggestion(
-                    "trigram", node.relation, one.columns,
-                    f"A pattern that begins with % cannot use a B-tree: a GIN index on {one.left} with gin_trgm_ops "
-                    "(pg_trgm), or full-text search.", evidence,
-                )  # fmt: skip
-        elif one.computed:
-            if not any(_bare(first) == _bare(one.left) for _, first in table.indexes):
-                yield Suggestion(
-                    "functional-index", node.relation, one.columns,
-                    f"The condition is on what is computed from {_listed(one.columns)}: an index on ({one.left}), or a "
-                    "condition on the bare column.", evidence,
-                )  # fmt: skip
-        else:
-            plain.append(one)
-    equal = [one.columns[0] for one in plain if one.equal]
-    ranged = [one.columns[0] for one in plain if not one.equal]
+    known = conditions(str(node.facts.get("Filter", "")))
+    equal = [one.columns[0] for one in known if one.equal and not one.computed]
+    ranged = [one.columns[0] for one in known if not (one.equal or one.computed or one.pattern_open)]
     columns = tuple(dict.fromkeys([*equal, *ranged[:1]]))
     # Where an index begins with one of them the planner had its reasons.
-    if columns and not any(table.leads(column) for column in columns):
+    if columns and share <= SELECTIVE and not any(table.leads(column) for column in columns):
         yield Suggestion(
             "index", node.relation, columns,
             f"All of {node.relation} is read for {node.rows:,.0f} of {table.rows:,.0f} rows: an index on "
             f"({', '.join(columns)}).", evidence,
         )  # fmt: skip
+    if equal:
+        return
+    for one in known:
+        if one.pattern_open and share <= SELECTIVE_PATTERN and not table.searches(one.columns[0]):
+            yield Suggestion(
+                "trigram", node.relation, one.columns,
+                f"A pattern that begins with % cannot use a B-tree: a GIN index on {one.left} with gin_trgm_ops "
+                "(pg_trgm), or full-text search.", evidence,
+            )  # fmt: skip
+        elif one.computed and not one.pattern_open and share <= SELECTIVE and not table.leads(one.left):
+            yield Suggestion(
+                "functional-index", node.relation, one.columns,
+                f"The condition is on what is computed from {_listed(one.columns)}: an index on ({one.left}), or a "
+                "condition on the bare column.", evidence,
+            )  # fmt: skip
 
 
 def _sort(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found:
