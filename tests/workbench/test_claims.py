@@ -122,6 +122,7 @@ def test_only_claims_with_a_drill_of_this_version_name_one() -> None:
         "DB-1": "connection-loss",
         "DB-2": "transient-errors",
         "DB-4": "connection-efficiency",
+        "DB-5": "slow-queries",
         "MEM-4": "large-querysets",
         "NET-1": "bandwidth",
     }

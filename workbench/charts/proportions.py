@@ -1,4 +1,4 @@
-"""Share of injected errors that recovered, by kind of error, each with its interval."""
+"""A share of units, as of injected errors that recovered, by kind, each with its interval."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ def draw(
     threshold: float | None = None,
     name: str = "proportions",
     width: float = 760,
+    phrase: str = "of injected errors that recovered",
+    columns: tuple[str, str] = ("recovered", "injected and seen"),
+    at_most: bool = False,
 ) -> Chart | None:
     """One row per kind (`metric:kind`) and one for all together; None where nothing was counted.
 
@@ -42,6 +45,9 @@ def draw(
         threshold: the published share, drawn as a line.
         name: of the chart.
         width: in pixels.
+        phrase: what the share is, as it follows "Share".
+        columns: heads of the table's counts: events, exposure.
+        at_most: the published share is a ceiling.
     """
     kinds = list(dict.fromkeys(n for t in trials for n in t.metrics if n.startswith(f"{metric}:")))
     arms = [arm for arm in ("control", "treatment", "peer") if counted(trials, arm)]
@@ -62,7 +68,13 @@ def draw(
     ax.set_yticks([])
     ax.grid(True, axis="x", color=colour("line"), linewidth=1)
     if threshold is not None and 0 <= threshold <= 1:
-        ax.axvspan(threshold, 1, color=colour("zone"), linewidth=0, zorder=0.4)
+        ax.axvspan(
+            0 if at_most else threshold,
+            threshold if at_most else 1,
+            color=colour("zone"),
+            linewidth=0,
+            zorder=0.4,
+        )
         ax.axvline(threshold, color=colour("fg"), linewidth=1.5, linestyle=(0, (3, 2)), zorder=0.6)
         text(ax, threshold, -12, f"published {share(threshold, 0)}", ha="center")
     for i, (label, found) in enumerate(rows):
@@ -95,14 +107,13 @@ def draw(
         for label, found in rows
         for arm, (events, exposure) in found.items()
     )
-    alt = _alt(rows[-1][1], len(rows) - 1)
+    alt = _alt(rows[-1][1], len(rows) - 1, phrase)
     return Chart(
         name=name,
         svg=to_svg(fig, alt),
         alt=alt,
-        caption="Share of injected errors that recovered, by kind, with Wilson's 95 % interval (for display; the verdict"
-        " rests on the exact one).",
-        columns=("kind", "arm", "recovered", "injected and seen", "share", "low", "high"),
+        caption=f"Share {phrase}, by kind, with Wilson's 95 % interval (for display; the verdict rests on the exact one).",
+        columns=("kind", "arm", *columns, "share", "low", "high"),
         rows=table,
     )
 
@@ -114,12 +125,12 @@ def _total(trials: Sequence[Trial], arm: str, key: str) -> tuple[int, int] | Non
     return (events, exposure) if exposure else None
 
 
-def _alt(total: dict[str, tuple[int, int]], kinds: int) -> str:
+def _alt(total: dict[str, tuple[int, int]], kinds: int, phrase: str) -> str:
     told = [
         f"{share(events / exposure)} ({events:,} of {exposure:,}) with Stalwart {SHORT[arm]}"
         if arm != "peer"
         else f"{share(events / exposure)} ({events:,} of {exposure:,}) with the peer"
         for arm, (events, exposure) in total.items()
     ]
-    over = f", over {kinds} kinds of error" if kinds > 1 else ""
-    return f"Share of injected errors that recovered{over}: {', '.join(told)}."
+    over = f", over {kinds} kinds" if kinds > 1 else ""
+    return f"Share {phrase}{over}: {', '.join(told)}."

@@ -95,12 +95,14 @@ DATABASE = (
         control="Stalwart's part off",
         peer="–",
         rule="recall ≥ .95; false ≤ .05; all measured",
+        drill="slow-queries",
         design=Design(
             (
                 PartRule(
                     Proportion("planted_found", 0.95, "of planted slow queries found", "planted queries"),
                     "recall",
                     "planted slow queries found",
+                    "detection",
                 ),
                 PartRule(
                     Proportion(
@@ -108,11 +110,13 @@ DATABASE = (
                     ),
                     "false",
                     "clean queries flagged",
+                    "detection",
                 ),
                 PartRule(
                     Never("suggestions_unmeasured", "suggestions without a measurement", "suggestions", 1),
                     "measured",
                     "suggestions measured",
+                    "measured",
                 ),
             )
         ),

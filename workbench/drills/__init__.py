@@ -16,6 +16,7 @@ from workbench.drills.lock_convoy import LOCK_CONVOY
 from workbench.drills.lost_commit_reply import LOST_COMMIT_REPLY
 from workbench.drills.noise_floor import NOISE_FLOOR
 from workbench.drills.pool_exhaustion import POOL_EXHAUSTION
+from workbench.drills.slow_queries import SLOW_QUERIES
 from workbench.drills.transient_errors import TRANSIENT_ERRORS
 from workbench.errors import WorkbenchError
 
@@ -25,6 +26,7 @@ DRILLS: dict[str, Drill] = {
         CONNECTION_LOSS,
         TRANSIENT_ERRORS,
         CONNECTION_EFFICIENCY,
+        SLOW_QUERIES,
         LARGE_QUERYSETS,
         BANDWIDTH,
         NOISE_FLOOR,

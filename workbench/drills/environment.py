@@ -42,10 +42,15 @@ class Size:
     """Of the data; None takes the run's."""
     times: int = 1
     """The seeded bars are repeated this often under earlier dates: large tables come quicker than from the generator."""
+    label: str = ""
+    """Tells data apart that `also` has changed."""
+    also: tuple[str, ...] = ()
+    """Statements that the server's superuser runs after that, for a drill with wishes of its own."""
 
     @property
     def name(self) -> str:
-        return f"demo_{self.bars}_{self.companies}_{self.portfolios}_{self.seed or 'run'}_{self.times}"
+        size = f"{self.bars}_{self.companies}_{self.portfolios}_{self.seed or 'run'}_{self.times}"
+        return "_".join(filter(None, ("demo", size, self.label)))
 
 
 SMALL = Size(bars=2_000)
@@ -133,6 +138,10 @@ class Environment:
                     process.call(COMMAND, 300, name="seed", **self._seeding(size))
                     if size.times > 1:
                         process.call("workbench.guest.stocks:multiply", 300, times=size.times)
+            if self.project.demo and size.also:
+                with self.server.connect(name) as admin:
+                    for statement in size.also:
+                        admin.execute(statement)
         except Exception:
             # Half made, it must not be taken for a template by a second try.
             with contextlib.suppress(psycopg.Error, WorkbenchError):

@@ -77,9 +77,18 @@ def charts(claim: Claim, plan: Plan, trials: Sequence[Trial], *, narrow: bool = 
                 found.append(
                     bars.draw(trials, part.rule.prefix.rstrip(":"), threshold, f"bars-{key}", width=width)
                 )
-            case Proportion(metric=metric, threshold=threshold):
+            case Proportion(metric=metric) as rule:
                 found.append(
-                    proportions.draw(trials, metric, threshold, f"proportions-{key}-{metric}", width=width)
+                    proportions.draw(
+                        trials,
+                        metric,
+                        rule.threshold,
+                        f"proportions-{key}-{metric}",
+                        width,
+                        rule.phrase,
+                        ("counted", rule.unit),
+                        rule.at_most,
+                    )
                 )
             case Reduction(metric="peak_memory" as metric):
                 found.append(memory.draw(trials, metric, name=f"memory-{key}", width=width))

@@ -32,8 +32,8 @@ from stalwart.database.call_site import call_site
 from stalwart.database.durations import Durations
 from stalwart.database.explain import Explained, explain_now
 from stalwart.database.fingerprint import fingerprint
+from stalwart.database.settling import Execute
 from stalwart.database.slow_log import DRAWN, TOLD_EVERY, Entry, Key
-from stalwart.database.watch import Execute
 
 logger = logging.getLogger("stalwart.database")
 
