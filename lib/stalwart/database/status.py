@@ -13,6 +13,7 @@ from stalwart.database import pool
 from stalwart.database.health import Failures, Health
 from stalwart.database.pool import PoolStatus
 from stalwart.database.probe import Reading, probe
+from stalwart.database.queries import SlowQueryRecord, slow_queries
 from stalwart.policies.breaker import CircuitBreaker, CircuitStatus
 
 _MAX_AGE = 5.0
@@ -53,7 +54,7 @@ class DatabaseStatus:
     outcomes_unknown: int
     restored: int
     invalidated: int
-    slow_queries: tuple[Any, ...] = ()
+    slow_queries: tuple[SlowQueryRecord, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values that `json` can write."""
@@ -102,4 +103,5 @@ def get_database_status(using: str | None = None, *, max_age: float = _MAX_AGE) 
         outcomes_unknown=happened["OutcomeUnknown"],
         restored=happened["ConnectionRestored"],
         invalidated=happened["ConnectionsInvalidated"],
+        slow_queries=tuple(slow_queries(alias)),
     )
