@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import connections
@@ -17,8 +18,11 @@ from django.template.response import SimpleTemplateResponse
 
 from stalwart import events
 from stalwart.conf import DatabaseConfig
+from stalwart.database.classification import classify
 from stalwart.database.request_snapshot import Snapshot, read_ahead
 from stalwart.database.retry_call import RetryPlan, _State
+from stalwart.database.settling import Execute
+from stalwart.database.statements import describe
 from stalwart.database.watch import CallWatch
 from stalwart.exceptions import CommitOutcomeUnknown
 from stalwart.policies.backoff import Backoff
@@ -32,6 +36,34 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BACKOFF = Backoff(base=0.05, multiplier=2.0, cap=1.0)
 # Django makes these answers of the 4xx kind: the view has decided, even if a database error was on its mind.
 _ANSWERS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError)
+
+_FUNCTIONS = "it has called functions of the database that may have written"
+
+
+class RunWatch(CallWatch):
+    """Mistrusts functions, too: nobody has said of this view that it may be called twice.
+
+    Attributes:
+        called: it committed, or may have, a statement that reads by its words and calls functions that are not known.
+    """
+
+    __slots__ = ("called",)
+
+    def __init__(self, connections: Iterable[BaseDatabaseWrapper] = (), *, shared: bool = False) -> None:
+        super().__init__(connections, shared=shared)
+        self.called = False
+
+    def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if self.concerns_this_context and describe(str(sql)).opaque:
+            connection: BaseDatabaseWrapper = context["connection"]
+            if connection.in_atomic_block:
+                connection.on_commit(self._on_call)  # forgotten when it is rolled back
+            else:
+                self.called = True
+        return super().__call__(execute, sql, params, many, context)
+
+    def _on_call(self) -> None:
+        self.called = True
 
 
 class NotTheAnswer(HttpResponse):
@@ -77,8 +109,9 @@ class Run:
     ) -> None:
         request.__dict__[NAME] = self  # before the snapshot: it is put back with the rest
         self.again = False
-        self.watch = CallWatch(watched, shared=shared)
+        self.watch = RunWatch(watched, shared=shared)
         self._request = request
+        self._began_safe = request.method in SAFE_METHODS
         self._snapshot = Snapshot(request, body)
         self._config = config
         self._shared = shared
@@ -115,11 +148,17 @@ class Run:
         """The next run."""
         self.again = False
         self._runs += 1
-        self.watch = CallWatch(self.watch.connections, shared=self._shared)
+        self.watch = RunWatch(self.watch.connections, shared=self._shared)
 
     def failed(self, failure: Exception) -> HttpResponse | None:
         """The view has failed. Waits when it is to run again; None for an error that goes its way."""
         if isinstance(failure, _ANSWERS) or not self._may_run_again():
+            return None
+        if self.watch.called:
+            if classify(failure, self._before) is not None:
+                note(
+                    failure, f"RequestRetryMiddleware did not run {_name(self._request)} again: {_FUNCTIONS}."
+                )
             return None
         traceback = failure.__traceback__
         if self._state is None:
@@ -168,7 +207,9 @@ class Run:
     def _may_run_again(self) -> bool:
         if any(_is_taken(each) for each in self.watch.connections) or self._snapshot.is_stale:
             return False
-        return self._request.method in SAFE_METHODS or _is_atomic(self._request)
+        # Middleware may have given it another method since.
+        safe = self._began_safe and self._request.method in SAFE_METHODS
+        return safe or _is_atomic(self._request)
 
     def _wait(self, wait: float, failure: Exception) -> bool:
         """Whether there are usable connections, and somebody still waits for the answer."""

@@ -2,8 +2,9 @@
 
 What hangs on the request is put back: attributes that were set on it, plain lists and dicts that were changed, its body, the
 session and the messages in their own state, lazy objects such as `request.user` that were resolved since, and the fields
-and loaded relations of model instances that middleware had put there. A session that was merely read is loaded again when it
-is asked for. What lies behind (an uploaded file that was saved, an entry in a cache) is not of the request and stays.
+and loaded relations of model instances that middleware had put there; also the active language and time zone. A session that
+was merely read is loaded again when it is asked for. What lies behind (an uploaded file that was saved, an entry in a
+cache) is not of the request and stays.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.handlers.wsgi import LimitedStream
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils import timezone, translation
 from django.utils.functional import LazyObject, empty
 
 _CACHE, _KEY = "_session_cache", "_SessionBase__session_key"
 # What these write is in the database, so it is rolled back with the run, or seen to be committed.
 _SESSIONS_IN_THE_DATABASE = "django.contrib.sessions.backends.db"
 
+_INPUT = "wsgi.input"
 _UNCHANGEABLE = frozenset({str, bytes, int, float, bool, type(None)})
 _PLAIN = frozenset({dict, list, set})
 
@@ -52,14 +55,22 @@ def read_ahead(request: HttpRequest, limit: int) -> bytes | None:
     if size > limit:
         return None
     body = b""
+    if not size:
+        return body
     try:
         while len(body) < size and (chunk := stream.read(size - len(body))):
             body += chunk
     except OSError as error:
         request.__dict__["_stream"] = _Broken(error)
         return None
-    request.__dict__["_stream"] = BytesIO(body)
+    _give(request, body)
     return body
+
+
+def _give(request: HttpRequest, body: bytes) -> None:
+    request.__dict__["_stream"] = stream = BytesIO(body)
+    if _INPUT in request.META:  # some views read it past the request
+        request.META[_INPUT] = stream
 
 
 class _Broken:
@@ -97,6 +108,8 @@ class Snapshot:
         self._attributes = dict(request.__dict__)
         self._session: SessionBase | None = None
         self._session_key: str | None = None
+        self._language: str | None = translation.get_language()  # None after `deactivate_all`
+        self._zone = timezone.get_current_timezone()
         self._plain: list[tuple[Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._known: set[int] = set()
@@ -117,11 +130,24 @@ class Snapshot:
         HttpRequest.close(request)  # the uploaded files of the run that failed
         request.__dict__.clear()
         request.__dict__.update(self._attributes)
-        request.__dict__["_stream"] = BytesIO(self._body)
         for value, content in self._plain:
             _refill(value, content)
+        _give(request, self._body)
         for undo in self._undo:
             undo()
+        self._put_language_back()
+
+    def _put_language_back(self) -> None:
+        if translation.get_language() != self._language:
+            if self._language is None:
+                translation.deactivate_all()
+            else:
+                translation.activate(self._language)
+        if timezone.get_current_timezone() != self._zone:
+            if self._zone == timezone.get_default_timezone():
+                timezone.deactivate()
+            else:
+                timezone.activate(self._zone)
 
     def _take(self, name: str, value: Any) -> None:
         if type(value) in _PLAIN:

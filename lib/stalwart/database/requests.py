@@ -32,7 +32,8 @@ class RequestRetryMiddleware:
 
     A view is run again after the errors that `database_retry` repeats for, and
 
-    * by a safe method (GET, HEAD, OPTIONS) if nothing it wrote is committed;
+    * by a safe method (GET, HEAD, OPTIONS) if nothing it wrote is committed. A SELECT counts as writing here when it calls
+      functions that are not known (`stalwart.database.statements`);
     * by another method if, moreover, Django has made it one transaction: ATOMIC_REQUESTS on a database, and not
       taken back by `non_atomic_requests` on any that has it;
     * with a body that is no larger than `REQUEST_BODY_BYTES` and was not partly read by other middleware. It is read
@@ -42,7 +43,8 @@ class RequestRetryMiddleware:
       that middleware and logs get to see is `CommitOutcomeUnknown`;
     * if the view did not renew a session (login, logout) that lives outside the database.
 
-    Not covered: a response that fails while it is streamed; frameworks that make a response of the exception inside the view
+    Not covered: what other middleware does (`request.user` in a `process_view`, say: transparent reads are for that); a
+    response that fails while it is streamed; frameworks that make a response of the exception inside the view
     (Django REST framework does, for its own exceptions only); what a view does outside its databases (mail, files, caches,
     other threads), which is done again: exempt such a view by `non_atomic_requests`, or do it in `on_commit`. Nor is anything
     repeated that Http404 and the like have answered.

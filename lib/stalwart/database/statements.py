@@ -38,15 +38,27 @@ _FUNCTIONS = re.compile(
 )
 _PRAGMA_ASSIGNS = re.compile(r"\bPRAGMA\s+[\w.]+\s*=", re.IGNORECASE)
 _CALL = re.compile(r"([\w\"]+)\s*\(")
-# What may stand before a bracket in a SELECT that surely changes nothing.
+# What may stand before a bracket in a SELECT that surely changes nothing: words, and the functions of Django's ORM.
 _HARMLESS_CALLS = frozenset(
     {
-        "ABS", "ALL", "AND", "ANY", "ARRAY_AGG", "AS", "AVG", "BETWEEN", "BOOL_AND", "BOOL_OR", "BY", "CASE", "CAST",
-        "CEIL", "CHAR_LENGTH", "COALESCE", "CONCAT", "COUNT", "DATE", "DATE_TRUNC", "DISTINCT", "ELSE", "EXISTS",
-        "EXTRACT", "FILTER", "FLOOR", "FROM", "GREATEST", "GROUP", "HAVING", "IF", "IN", "JOIN", "JSONB_AGG", "LEAST",
-        "LENGTH", "LIKE", "LOWER", "MAX", "MD5", "MIN", "NOT", "NOW", "NULLIF", "NUMERIC", "ON", "OR", "OVER",
-        "PG_SLEEP", "RANK", "REPLACE", "ROUND", "ROW_NUMBER", "SELECT", "STRING_AGG", "SUBSTRING", "SUM", "THEN",
-        "TO_CHAR", "TRIM", "UNION", "UNNEST", "UPPER", "VALUES", "VARCHAR", "WHEN", "WHERE", "WITH"
+        "ABS", "ACOS", "ALL", "AND", "ANY", "ARRAY", "ARRAY_AGG", "AS", "ASCII", "ASIN", "ATAN", "ATAN2",
+        "AVG", "BETWEEN", "BIT_AND", "BIT_OR", "BIT_XOR", "BOOL_AND", "BOOL_OR", "BY", "CASE", "CAST",
+        "CEIL", "CEILING", "CHAR_LENGTH", "CHR", "COALESCE", "CONCAT", "CONCAT_WS", "CORR", "COS", "COT",
+        "COUNT", "COVAR_POP", "COVAR_SAMP", "CUME_DIST", "CURRENT_SETTING", "DATE", "DATE_TRUNC", "DEGREES", "DENSE_RANK",
+        "DISTINCT", "ELSE", "EXISTS", "EXP", "EXTRACT", "FILTER", "FIRST_VALUE", "FLOOR", "FROM",
+        "GEN_RANDOM_UUID", "GREATEST", "GROUP", "HAVING", "IF", "ILIKE", "IN", "INTERVAL", "ISEMPTY",
+        "JOIN", "JSONB_AGG", "JSONB_BUILD_ARRAY", "JSONB_BUILD_OBJECT", "LAG", "LAST_VALUE", "LEAD",
+        "LEAST", "LEFT", "LENGTH", "LIKE", "LN", "LOG", "LOWER", "LOWER_INC", "LOWER_INF", "LPAD", "LTRIM",
+        "MAX", "MD5", "MIN", "MOD", "NOT", "NOW", "NTH_VALUE", "NTILE", "NULLIF", "NUMERIC", "ON", "OR",
+        "OVER", "PERCENT_RANK", "PG_IS_IN_RECOVERY", "PG_SLEEP", "PHRASETO_TSQUERY", "PI", "PLAINTO_TSQUERY", "POWER", "RADIANS",
+        "RANDOM", "RANK", "REGR_AVGX", "REGR_AVGY", "REGR_COUNT", "REGR_INTERCEPT", "REGR_R2", "REGR_SLOPE",
+        "REGR_SXX", "REGR_SXY", "REGR_SYY", "REPEAT", "REPLACE", "REVERSE", "RIGHT", "ROUND", "ROW_NUMBER",
+        "RPAD", "RTRIM", "SELECT", "SETWEIGHT", "SHA224", "SHA256", "SHA384", "SHA512", "SIGN",
+        "SIMILARITY", "SIN", "SQRT", "STATEMENT_TIMESTAMP", "STDDEV_POP", "STDDEV_SAMP",
+        "STRICT_WORD_SIMILARITY", "STRING_AGG", "STRPOS", "SUBSTRING", "SUM", "TAN", "THEN", "TO_CHAR",
+        "TO_TSQUERY", "TO_TSVECTOR", "TRIM", "TS_HEADLINE", "TS_RANK", "TS_RANK_CD", "UNACCENT", "UNION",
+        "UNNEST", "UPPER", "UPPER_INC", "UPPER_INF", "VALUES", "VARCHAR", "VAR_POP", "VAR_SAMP",
+        "WEBSEARCH_TO_TSQUERY", "WHEN", "WHERE", "WITH", "WORD_SIMILARITY"
     }
 )  # fmt: skip
 _LONGEST_CACHED = 5000

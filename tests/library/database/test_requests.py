@@ -17,14 +17,16 @@ from asgiref.sync import sync_to_async
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.signals import request_finished, request_started
+from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import OperationalError, close_old_connections, connections, transaction
+from django.db.models import Func, IntegerField
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template import Context
 from django.template.response import SimpleTemplateResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
+from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 from warehouse.models import Account, Entry
@@ -64,6 +66,7 @@ class Spy:
         self.before: Callable[[HttpRequest], object] | None = None
         self.around: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
         self.answer: HttpResponse | None = None
+        self.changes_method_to: str | None = None
 
 
 spy = Spy()
@@ -86,6 +89,7 @@ class SpyMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         spy.views += 1
+        request.method = spy.changes_method_to or request.method
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         spy.errors.append(exception)
@@ -370,6 +374,41 @@ def test_safe_request_whose_transaction_failed_is_run_again(postgres, send) -> N
     assert Entry.objects.count() == 1
 
 
+@pytest.mark.parametrize(("block", "runs"), [("none", 1), ("committed", 1), ("rolled back", 2)])
+def test_functions_of_the_database_may_write(postgres, send, block, runs) -> None:
+    """A SELECT that calls what nobody knows counts as a write: once it is, or may be, committed there is no second run."""
+    failing = Failing(postgres)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with contextlib.nullcontext() if block == "none" else transaction.atomic():
+            list(Account.objects.annotate(x=Func(function="txid_current", output_field=IntegerField())))
+            if block == "rolled back":
+                failing.look()
+        if block != "rolled back":
+            failing.look()
+        return HttpResponse("done")
+
+    assert send(view).status_code == (200 if runs == 2 else 500)
+    assert failing.runs == runs
+    if runs == 1:
+        assert "called functions of the database that may have written" in spy.errors[0].__notes__[0]
+
+
+@pytest.mark.parametrize(("began", "became"), [("get", "POST"), ("post", "GET")])
+def test_method_that_middleware_has_changed(postgres, began, became) -> None:
+    """Neither what came nor what it was turned into may be unsafe."""
+    failing = Failing(postgres)
+    spy.changes_method_to = became
+    with override_settings(MIDDLEWARE=[SPY, OURS]):
+        connections.settings["lite"]["ATOMIC_REQUESTS"] = True
+        try:
+            view = transaction.non_atomic_requests(lambda request: HttpResponse(f"{failing.look()}"))
+            assert by_wsgi(transaction.non_atomic_requests(using="lite")(view), began).status_code == 500
+        finally:
+            connections.settings["lite"]["ATOMIC_REQUESTS"] = False
+    assert failing.runs == 1
+
+
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_unsafe_request_without_atomic_requests_is_not_run_again(postgres, send, method) -> None:
     """Even if it has written nothing yet."""
@@ -490,9 +529,10 @@ def test_commit_that_surely_failed_is_run_again(send) -> None:
     assert [entry.text for entry in Entry.objects.all()] == ["fine"]
 
 
-@pytest.mark.usefixtures("atomic_requests", "dying_commit")
+@pytest.mark.parametrize("where", ["view", "rendering"])
+@pytest.mark.usefixtures("dying_commit")
 @override_settings(STALWART={"DATABASE": {"REQUEST_RETRIES": 2, "RECONNECT_WITHIN": 0.2}})
-def test_unknown_outcome_is_never_run_again_and_never_hidden(postgres, send, seen, poll) -> None:
+def test_unknown_outcome_is_never_run_again_and_never_hidden(postgres, send, seen, poll, where) -> None:
     """The server is killed during COMMIT and stays away: middleware sees CommitOutcomeUnknown, not the refused reconnect."""
     runs = []
 
@@ -511,18 +551,29 @@ def test_unknown_outcome_is_never_run_again_and_never_hidden(postgres, send, see
             )
         postgres.kill()
 
-    def view(request: HttpRequest) -> HttpResponse:
+    def write() -> str:
         runs.append(1)
-        Entry.objects.create(text="fatal")
-        killer.start()
-        return HttpResponse("done")
+        with transaction.atomic():
+            Entry.objects.create(text="fatal")
+            killer.start()
+        return "done"
 
+    def ended(**_: object) -> None:
+        errors.append(sys.exc_info()[1])
+
+    errors: list[Any] = []
     killer = threading.Thread(target=kill)
-    response = send(view, "post")
-    killer.join()
+    got_request_exception.connect(ended)
+    try:
+        response = send(lambda request: Page(write) if where == "rendering" else HttpResponse(write()))
+    finally:
+        got_request_exception.disconnect(ended)
+        killer.join()
     assert response.status_code == 500
     assert len(runs) == 1
-    assert [type(error) for error in spy.errors] == [CommitOutcomeUnknown]
+    assert [type(error) for error in errors] == [CommitOutcomeUnknown]
+    # Django asks nobody about an error that comes out of the handling of another one in rendering.
+    assert spy.errors == (errors if where == "view" else [])
     assert len([event for event in seen if isinstance(event, OutcomeUnknown)]) == 1
 
 
@@ -760,15 +811,19 @@ def test_stream_is_not_covered(postgres) -> None:
 # -- the request ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["body", "read", "POST", "lines"])
+@pytest.mark.parametrize("way", ["body", "read", "POST", "lines", "environ"])
 @pytest.mark.usefixtures("atomic_requests")
 def test_body_is_there_again(postgres, send, way) -> None:
     """However the view reads its body, each run reads it whole."""
     failing = Failing(postgres)
     got = []
+    if way == "environ" and send is by_asgi:
+        way = "read"
 
     def view(request: HttpRequest) -> HttpResponse:
-        if way == "POST":
+        if way == "environ":
+            got.append(request.META["wsgi.input"].read(8))
+        elif way == "POST":
             got.append(request.POST["name"].encode())
         else:
             got.append(
@@ -934,6 +989,27 @@ def test_request_is_as_before(postgres, send) -> None:
     assert send(view).content == b"1 1 1"
     assert found == [(False, ["one"], None, "set by middleware")] * 2
     assert len(loads) == 3  # the resolved one was not loaded again
+
+
+def test_language_and_time_zone_are_as_before(postgres, send) -> None:
+    """What the failed run activated is not what the second one begins with."""
+    failing = Failing(postgres)
+    found = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        found.append((translation.get_language(), timezone.get_current_timezone_name()))
+        translation.activate("it")
+        timezone.activate("Europe/Rome")
+        try:
+            failing.look()
+        finally:
+            if failing.runs == 2:
+                translation.activate("en-us")
+                timezone.deactivate()
+        return HttpResponse("done")
+
+    assert send(view).status_code == 200
+    assert found == [("en-us", timezone.get_default_timezone_name())] * 2
 
 
 # -- sessions and messages -----------------------------------------------------------------------------------------------
