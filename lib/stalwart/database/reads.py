@@ -58,7 +58,8 @@ def attach(connection: BaseDatabaseWrapper) -> None:
         reads.begin()
     elif connection.vendor == "postgresql" and isolation.is_psycopg3():
         reads = TransparentReads(connection)
-        # Outermost: whoever times statements sees two that ran, not one that took as long as the outage.
+        # In front: a `with connection.execute_wrapper(...)` in which the connection is opened takes the last one away when
+        # it ends. And whoever watches single statements from further inside sees two that ran.
         connection.execute_wrappers.insert(0, reads)
         connection.__dict__.setdefault(_HOOK, reads.create_cursor)
 

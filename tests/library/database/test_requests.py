@@ -33,8 +33,7 @@ from warehouse.models import Account, Entry
 
 import stalwart.database
 from stalwart import database_retry, resilient_transaction
-from stalwart.database import RequestRetryMiddleware, queries, reads
-from stalwart.database.reads import TransparentReads
+from stalwart.database import RequestRetryMiddleware, reads
 from stalwart.database.watch import CallWatch
 from stalwart.events import (
     ConnectionRestored,
@@ -139,16 +138,6 @@ def by_wsgi(
         return getattr(Client(raise_request_exception=False), method)(url, *data, **options)
 
 
-def watches() -> list[Any]:
-    """What stands in the wrappers of this thread's connections, but for what stands there always."""
-    return [
-        wrapper
-        for each in connections.all()
-        for wrapper in each.execute_wrappers
-        if wrapper is not queries.watch and not isinstance(wrapper, TransparentReads)
-    ]
-
-
 def by_asgi(
     view: Any, method: str = "get", *data: Any, route: str = "", url: str = "/", **options: Any
 ) -> Any:
@@ -156,9 +145,9 @@ def by_asgi(
         try:
             return await getattr(AsyncClient(raise_request_exception=False), method)(url, *data, **options)
         finally:
-            left = await sync_to_async(watches)()
+            left = await sync_to_async(is_watched)()
             await sync_to_async(connections.close_all)()
-            assert left == []
+            assert not left
 
     with patterns(view, route):
         return asyncio.run(main())
@@ -492,6 +481,31 @@ def test_hook_that_fails_after_the_commit_starts_nothing(postgres, send, writes)
     assert send(view, "post").status_code == 500
     assert failing.runs == 1
     assert Entry.objects.count() == int(writes)
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_a_loss_of_an_earlier_run_excuses_nothing(postgres, monkeypatch) -> None:
+    """The second run is committed, and its session is lost while Django leaves the block: there is no third one."""
+    failing = Failing(postgres)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        failing.look()
+        Entry.objects.create(text="x")
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            # COMMIT is done; Django puts autocommit back on, and meets a session that is gone.
+            monkeypatch.undo()
+            postgres.terminate_backends("library")
+            with connection.wrap_database_errors:
+                connection.connection.execute("SELECT 1")
+
+        monkeypatch.setattr(connection, "_set_autocommit", fail)
+        return HttpResponse("done")
+
+    assert by_wsgi(view, "post").status_code == 500
+    connection.close()
+    assert Entry.objects.count() == 1
+    assert failing.runs == 2
 
 
 DYING_COMMIT = """
