@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stalwart.database.overdue import reply_within
-from stalwart.database.queries import forget_slow_queries, slow_queries
+from stalwart.database.queries import explain_slow_query, forget_slow_queries, slow_queries
 from stalwart.database.retry import database_retry
 from stalwart.database.status import get_database_status
 from stalwart.database.transaction import mark_side_effect, resilient_transaction
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RequestRetryMiddleware",
     "database_retry",
+    "explain_slow_query",
     "forget_slow_queries",
     "get_database_status",
     "mark_side_effect",

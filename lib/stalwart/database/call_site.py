@@ -7,7 +7,7 @@ thread's stack, so an asynchronous query may have no place. Names only: a path w
 
 from __future__ import annotations
 
-import sysconfig
+import os
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -59,7 +59,7 @@ def _folder(path: str | None) -> str:
 _MACHINERY_FOLDERS = tuple(
     _folder(str(Path(module.__file__ or "").parent)) for module in (django, stalwart, asgiref)
 )
-_PYTHON_FOLDERS = tuple(_folder(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_PYTHON_FOLDER = _folder(str(Path(os.__file__).parent))
 
 
 @lru_cache(maxsize=4096)
@@ -71,4 +71,4 @@ def _kind(filename: str) -> str:
     if "/site-packages/" in path or "/dist-packages/" in path:
         folders = (_folder(config.path) for config in apps.app_configs.values())
         return _INSTALLED if path.startswith(tuple(folders)) else _MACHINERY
-    return _MACHINERY if path.startswith(_PYTHON_FOLDERS) else _APPLICATION
+    return _MACHINERY if path.startswith(_PYTHON_FOLDER) else _APPLICATION

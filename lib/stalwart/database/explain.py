@@ -15,6 +15,7 @@ A text with a semicolon in it is refused whatever it is: what came after would n
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ SELECT n, greatest(c.reltuples, 0)::float8,
   FROM unnest(%s::text[]) n JOIN pg_class c ON c.oid = to_regclass(quote_ident(n))
 """
 _GENERIC_PLAN_SINCE = 160_000
-_LONGEST = 100_000  # characters of a statement
+_LONGEST = 1_000_000  # characters of a statement with its values
+_LONGEST_PLAN = 50_000  # characters of a plan that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,6 @@ def _hindrance(connection: BaseDatabaseWrapper, sql: str, *, writes: bool) -> st
         return "it writes"
     if ";" in sql.rstrip().rstrip(";"):
         return "there is a semicolon in it"
-    if len(sql) > _LONGEST:
-        return f"it has {len(sql):,} characters"
     driver: Any = connection.connection
     if driver is None:
         return "the connection is not open"
@@ -147,6 +147,8 @@ def _on_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Any, *, ge
         options, text = "FORMAT JSON, GENERIC_PLAN", numbered(sql)
     else:
         options, text = "FORMAT JSON", psycopg.ClientCursor(driver).mogrify(sql, params)
+    if len(text) > _LONGEST:
+        return Explained(skipped=f"with its values it has {len(text):,} characters")
     try:
         with psycopg.Cursor(driver, row_factory=tuple_row) as cursor:
             cursor.execute(_BEGIN)
@@ -167,7 +169,11 @@ def _on_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Any, *, ge
             connection.close()
     tables = {name: Table(rows, tuple(map(tuple, indexes))) for name, rows, indexes, _ in rows}
     work_mem = rows[0][3] if rows else None
-    return Explained(plan, generic, suggest(plan, sql, tables, work_mem))
+    suggestions = suggest(plan, sql, tables, work_mem)
+    length = len(json.dumps(plan))
+    if length > _LONGEST_PLAN:
+        return Explained(None, generic, suggestions, f"the plan has {length:,} characters and is not kept")
+    return Explained(plan, generic, suggestions)
 
 
 def _on_sqlite(connection: BaseDatabaseWrapper, sql: str, params: Any, *, generic: bool) -> Explained:

@@ -66,9 +66,9 @@ def nodes(plan: Any) -> Iterator[Node]:
         return
     waiting = [Node(top["Plan"])]
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.pop()
         yield node
-        waiting = [*node.children, *waiting]
+        waiting += reversed(node.children)
 
 
 def without_values(plan: Any, key: str = "") -> Any:

@@ -4,7 +4,9 @@ An execute wrapper stands on every connection and looks at the clock before and 
 least `SLOW_QUERY` seconds is looked at closely: its fingerprint, the place in the application, its time. The time is what
 the caller waited: for the network, for locks, for all statements of an `executemany`, for the rows that the driver fetches
 with the answer, and for whoever stands nearer to the driver and repeats the statement. A statement that fails counts as
-well, since one that runs into a time limit is the slowest of all. What streams from a server-side cursor is not in it.
+well, since one that runs into a time limit is the slowest of all. Rows that are made only when they are fetched are not in
+it (a server-side cursor's; all but the first of SQLite's), and what does not pass through a Django cursor's `execute` is not
+seen: COMMIT, COPY, `callproc`.
 
 A quick statement pays for two looks at the clock and two comparisons; nothing is kept of it and no lock is taken. One in
 a thousand is drawn all the same (by the clock's last digits, which no program keeps in step with) and looked at closely, so
@@ -18,7 +20,6 @@ from __future__ import annotations
 import logging
 import math
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from time import monotonic, perf_counter, time
 from typing import Any
@@ -42,11 +43,10 @@ _DRAW = _SPAN / DRAWN
 _UNKNOWN = -1.0  # below any time, so that the next statement has the settings read
 _LONGEST_STATEMENT = 10_000
 _CANCELLED = "57014"  # query_canceled, by statement_timeout
-#: Seconds between two automatic explanations.
-EXPLAIN_EVERY = 1.0
+#: Seconds between two automatic explanations: of any statements, and of one kind that has no plan yet.
+EXPLAIN_EVERY, EXPLAIN_AGAIN = 1.0, 60.0
 
 _threshold = _UNKNOWN
-_explaining = threading.Lock()
 _explained_at = -math.inf
 
 
@@ -111,7 +111,7 @@ def forget_slow_queries() -> None:
     slow_log.forget()
 
 
-def explain(record: SlowQueryRecord) -> Explained:
+def explain_slow_query(record: SlowQueryRecord) -> Explained:
     """Have the plan of a slow statement explained now, on this thread's connection to its database.
 
     Without the values of any run: PostgreSQL 16 and later plan for any value. It is never executed, and a statement that
@@ -245,7 +245,7 @@ def _explain(
 ) -> None:
     """Have a reading statement explained right after it, with its values, where it was not yet."""
     global _explained_at
-    if not entry.explained.skipped:
+    if entry.explained.plan is not None:
         return
     reason = "an executemany" if many else _failure(error)
     if not reason and getattr(context["cursor"].cursor, "name", None):
@@ -253,17 +253,19 @@ def _explain(
     if reason:
         entry.explained = Explained(skipped=reason)
         return
-    # One at a time and one a second: a database in trouble is not to be asked for plans by every thread.
-    if not _explaining.acquire(blocking=False):
+    # One at a time and one a second: a database in trouble is not to be asked for plans by every thread, nor is one
+    # statement to be held up each time because its plan cannot be had.
+    lock = slow_log.explaining
+    if not lock.acquire(blocking=False):
         return
     try:
-        if monotonic() - _explained_at < EXPLAIN_EVERY:
-            return
-        made = explain_now(context["connection"], text, params)
-        entry.explained = made
-        _explained_at = monotonic()
+        now = monotonic()
+        asked = -math.inf if entry.asked is None else entry.asked
+        if now - _explained_at >= EXPLAIN_EVERY and now - asked >= EXPLAIN_AGAIN:
+            entry.explained = explain_now(context["connection"], text, params)
+            entry.asked = _explained_at = monotonic()
     finally:
-        _explaining.release()
+        lock.release()
 
 
 def _failure(error: BaseException | None) -> str:

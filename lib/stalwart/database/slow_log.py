@@ -49,6 +49,7 @@ class Entry:
         told: when the last event was emitted, by the monotonic clock; None before the first.
         untold: slow runs since.
         explained: what EXPLAIN gave, or why it was not asked.
+        asked: when it was, by the monotonic clock; None if it never was.
     """
 
     sql: str
@@ -62,6 +63,7 @@ class Entry:
     told: float | None = None
     untold: int = 0
     explained: Explained = NOT_EXPLAINED
+    asked: float | None = None
 
 
 class Kept(OrderedDict[Key, _T], Generic[_T]):
@@ -83,6 +85,8 @@ slow: Kept[Entry] = Kept()
 drawn: Kept[Durations] = Kept()
 # Re-entrant: a garbage collection inside may run a query of somebody's __del__.
 lock = threading.RLock()
+#: Held by the thread that has a plan explained.
+explaining = threading.Lock()
 
 
 def forget() -> None:
@@ -93,9 +97,9 @@ def forget() -> None:
 
 
 def _in_child() -> None:
-    # Another thread of the parent may have held the lock; and what the parent saw is the parent's to tell.
-    global lock
-    lock = threading.RLock()
+    # Another thread of the parent may have held a lock; and what the parent saw is the parent's to tell.
+    global lock, explaining
+    lock, explaining = threading.RLock(), threading.Lock()
     slow.clear()
     drawn.clear()
 

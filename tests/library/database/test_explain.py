@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test import override_settings
 from warehouse.models import Account, Company, Entry, Item
 
-from stalwart.database import forget_slow_queries, queries, slow_queries
+from stalwart.database import explain_slow_query, forget_slow_queries, queries, slow_queries
 from stalwart.database.explain import Explained, explain_now, numbered
 from stalwart.database.plans import nodes, without_values
 
@@ -24,6 +24,7 @@ ON = override_settings(STALWART={"DATABASE": {"SLOW_QUERY": 1e-9, "EXPLAIN_SLOW_
 def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No records, and no pause between two explanations."""
     monkeypatch.setattr(queries, "EXPLAIN_EVERY", -1.0)
+    monkeypatch.setattr(queries, "EXPLAIN_AGAIN", -1.0)
     forget_slow_queries()
     yield
     forget_slow_queries()
@@ -96,6 +97,20 @@ def test_each_kind_is_explained_once(monkeypatch) -> None:
         monkeypatch.setattr(queries, "EXPLAIN_EVERY", 60.0)
         for _ in range(3):
             Account.objects.count()
+    assert len(asked) == 1
+
+
+def test_a_plan_that_cannot_be_had_is_asked_for_once_a_minute(monkeypatch) -> None:
+    """A statement whose EXPLAIN always runs into its limit is not held up each time."""
+    monkeypatch.setattr(queries, "EXPLAIN_AGAIN", 60.0)
+    asked = []
+    real = queries.explain_now
+    monkeypatch.setattr(queries, "explain_now", lambda *args: asked.append(1) or real(*args))
+    connection.ensure_connection()
+    with ON, connection.cursor() as cursor:
+        for _ in range(3):
+            cursor.execute("SELECT 1 /* ; */")
+    assert explained("SELECT ?").skipped == "there is a semicolon in it"
     assert len(asked) == 1
 
 
@@ -250,6 +265,22 @@ def test_a_server_side_cursor_is_left_alone() -> None:
     assert explained('"text" FROM').skipped == "its rows stream from a server-side cursor"
 
 
+def test_values_of_many_megabytes_are_not_sent_again() -> None:
+    """EXPLAIN would need all of them once more."""
+    connection.ensure_connection()
+    made = explain_now(connection, "SELECT length(%s)", ["x" * 1_100_000])
+    assert made.skipped.startswith("with its values it has 1,100,0")
+
+
+def test_a_plan_without_end_is_not_kept() -> None:
+    """Its suggestions are; a record stays small."""
+    connection.ensure_connection()
+    many = " UNION ALL ".join(["SELECT id FROM warehouse_entry"] * 400)
+    made = explain_now(connection, many, None)
+    assert made.plan is None
+    assert made.skipped.endswith("characters and is not kept")
+
+
 def test_an_executemany_is_not_explained() -> None:
     """It is many statements."""
     with ON, connection.cursor() as cursor:
@@ -265,7 +296,7 @@ def test_a_record_is_explained_without_the_values_of_any_run() -> None:
     with override_settings(STALWART={"DATABASE": {"SLOW_QUERY": 1e-9}}):
         list(Account.objects.filter(name="a secret", value__in=[1, 2]))
     (record,) = slow_queries()
-    made = queries.explain(record)
+    made = explain_slow_query(record)
     assert made.skipped == ""
     assert made.generic
     assert "$1" in json.dumps(made.plan)
@@ -279,7 +310,7 @@ def test_a_write_is_explained_on_demand_and_not_done() -> None:
         Entry.objects.filter(pk=entry.pk).update(text="b")
     (record,) = slow_queries()
     Entry.objects.update(text="c")
-    assert next(nodes(queries.explain(record).plan)).kind == "ModifyTable"
+    assert next(nodes(explain_slow_query(record).plan)).kind == "ModifyTable"
     assert Entry.objects.get().text == "c"
 
 
@@ -289,7 +320,7 @@ def test_a_forgotten_record_says_so() -> None:
         Entry.objects.count()
     (record,) = slow_queries()
     forget_slow_queries()
-    assert "forgotten" in queries.explain(record).skipped
+    assert "forgotten" in explain_slow_query(record).skipped
 
 
 def test_sqlite_gives_its_query_plan() -> None:
@@ -300,7 +331,7 @@ def test_sqlite_gives_its_query_plan() -> None:
     (record,) = slow_queries("lite")
     assert record.explained.plan == ["SCAN warehouse_account"]
     assert record.explained.suggestions == ()
-    assert queries.explain(record).plan == ["SCAN warehouse_account"]
+    assert explain_slow_query(record).plan == ["SCAN warehouse_account"]
     with transaction.atomic(using="lite"):
         Account.objects.using("lite").update(value=2)
         assert (
