@@ -18,14 +18,14 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from stalwart.database.explained import Explained
 from stalwart.database.isolation import is_psycopg3
 from stalwart.database.plans import nodes, without_values
-from stalwart.database.suggestions import Suggestion, Table, suggest
+from stalwart.database.suggestions import Table, suggest
 from stalwart.database.watch import first_word, reads_only
 
 #: What an explanation may take, in milliseconds: the whole statement, and waiting for a lock.
@@ -45,35 +45,6 @@ SELECT n, greatest(c.reltuples, 0)::float8,
 _GENERIC_PLAN_SINCE = 160_000
 _LONGEST = 1_000_000  # characters of a statement with its values
 _LONGEST_PLAN = 50_000  # characters of a plan that is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """The plan of a statement, or why there is none.
-
-    Attributes:
-        plan: what the server gave, without values: PostgreSQL's JSON, or the lines of SQLite's query plan.
-        generic: it was made without the values, so it holds for any.
-        suggestions: what it suggests.
-        skipped: why there is no plan, "" when there is one.
-    """
-
-    plan: Any = None
-    generic: bool = False
-    suggestions: tuple[Suggestion, ...] = field(default=())
-    skipped: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `json`."""
-        return {
-            "plan": self.plan,
-            "generic": self.generic,
-            "suggestions": [one.as_dict() for one in self.suggestions],
-            "skipped": self.skipped,
-        }
-
-
-NOT_EXPLAINED = Explained(skipped="not asked for")
 
 
 def explain_now(

@@ -31,7 +31,7 @@ from stalwart import django_conf, events
 from stalwart.database import slow_log
 from stalwart.database.call_site import call_site
 from stalwart.database.durations import Durations
-from stalwart.database.explain import Explained, explain_now
+from stalwart.database.explained import Explained
 from stalwart.database.fingerprint import fingerprint
 from stalwart.database.settling import Execute
 from stalwart.database.slow_log import DRAWN, TOLD_EVERY, Entry, Key
@@ -131,7 +131,9 @@ def explain_slow_query(record: SlowQueryRecord) -> Explained:
     connection = connections[record.alias]
     connection.ensure_connection()
     params = () if entry.has_params else None
-    made = explain_now(connection, entry.statement, params, generic=True, writes=True)
+    from stalwart.database import explain
+
+    made = explain.explain_now(connection, entry.statement, params, generic=True, writes=True)
     if not made.skipped:
         entry.explained = made
     return made
@@ -262,7 +264,9 @@ def _explain(
         now = monotonic()
         asked = -math.inf if entry.asked is None else entry.asked
         if now - _explained_at >= EXPLAIN_EVERY and now - asked >= EXPLAIN_AGAIN:
-            entry.explained = explain_now(context["connection"], text, params)
+            from stalwart.database import explain
+
+            entry.explained = explain.explain_now(context["connection"], text, params)
             entry.asked = _explained_at = monotonic()
     finally:
         lock.release()

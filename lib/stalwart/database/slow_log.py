@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from stalwart.database.durations import Durations
-from stalwart.database.explain import NOT_EXPLAINED, Explained
+from stalwart.database.explained import NOT_EXPLAINED, Explained
 
 #: Kinds of slow statements that are kept, and as many drawn ones.
 CAPACITY = 256

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 #: Stands for a value, the name of a savepoint, or a literal that nobody ended.
 VALUE = "?"
@@ -18,7 +19,14 @@ _LITERAL = r"'(?:[^']++|'')*+(?:'|\Z)"
 _MYSQL_LITERAL = r"""(?:'(?:[^'\\]++|''|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]++|""|\\(?:.|\Z))*+(?:"|\Z))"""
 
 
-def _pattern(names: str, literal: str, comment: str) -> re.Pattern[str]:
+@cache
+def _lexer(mysql: bool) -> re.Pattern[str]:
+    # Made at the first statement: compiling takes some milliseconds, which an application that is never slow need not pay.
+    if mysql:
+        names, literal, comment = _BACKTICKS, _MYSQL_LITERAL, r"(?:--|\#)"
+    else:
+        # The columns of a SELECT are taken up to sixteen at once, for speed.
+        names, literal, comment = f"{_NAME}(?:,[ ]{_NAME}){{0,15}}+|{_BACKTICKS}", _LITERAL, "--"
     return re.compile(
         rf"""
             ( {names} )                                                              # 1: a name in quotes, or some of them
@@ -37,9 +45,6 @@ def _pattern(names: str, literal: str, comment: str) -> re.Pattern[str]:
     )
 
 
-# The columns of a SELECT are taken up to sixteen at once, for speed.
-_POSTGRESQL = _pattern(f"{_NAME}(?:,[ ]{_NAME}){{0,15}}+|{_BACKTICKS}", _LITERAL, "--")
-_MYSQL = _pattern(_BACKTICKS, _MYSQL_LITERAL, r"(?:--|\#)")
 _COMMENT = re.compile(r"/\*|\*/")
 
 _KEYWORDS = frozenset(
@@ -77,7 +82,7 @@ def assemble(sql: str, longest: int, *, mysql: bool = False) -> tuple[str, str]:
         The whole text, and as much of it as may be shown, cut between two words.
     """
     builder = _Builder()
-    match = (_MYSQL if mysql else _POSTGRESQL).match
+    match = _lexer(mysql).match
     position, end = 0, len(sql)
     while position < end:
         found = match(sql, position)

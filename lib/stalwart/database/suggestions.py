@@ -194,7 +194,7 @@ def _cross(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Foun
     if node.kind != "Nested Loop" or "Join Filter" in node.facts or len(node.children) < 2:
         return
     inner = _scanned(node.children[1])
-    if inner.kind == "Seq Scan" and node.rows >= CROSS:
+    if inner.relation and "Index Cond" not in inner.facts and node.rows >= CROSS:
         yield Suggestion(
             "cross-join", inner.relation, (),
             f"Each row is joined with all rows of {inner.relation}, {node.rows:,.0f} in all: is a condition missing?",

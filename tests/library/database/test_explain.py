@@ -11,8 +11,9 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test import override_settings
 from warehouse.models import Account, Company, Entry, Item
 
-from stalwart.database import explain_slow_query, forget_slow_queries, queries, slow_queries
-from stalwart.database.explain import Explained, explain_now, numbered
+from stalwart.database import explain, explain_slow_query, forget_slow_queries, queries, slow_queries
+from stalwart.database.explain import explain_now, numbered
+from stalwart.database.explained import Explained
 from stalwart.database.plans import nodes, without_values
 
 pytestmark = pytest.mark.usefixtures("django_db", "anew")
@@ -85,9 +86,9 @@ def test_its_own_statements_are_not_watched() -> None:
 def test_each_kind_is_explained_once(monkeypatch) -> None:
     """A plan that is there is not asked for again; and not every thread asks every time."""
     asked = []
-    real = queries.explain_now
+    real = explain.explain_now
     monkeypatch.setattr(
-        queries, "explain_now", lambda *args, **kwargs: asked.append(1) or real(*args, **kwargs)
+        explain, "explain_now", lambda *args, **kwargs: asked.append(1) or real(*args, **kwargs)
     )
     connection.ensure_connection()
     with ON:
@@ -104,8 +105,8 @@ def test_a_plan_that_cannot_be_had_is_asked_for_once_a_minute(monkeypatch) -> No
     """A statement whose EXPLAIN always runs into its limit is not held up each time."""
     monkeypatch.setattr(queries, "EXPLAIN_AGAIN", 60.0)
     asked = []
-    real = queries.explain_now
-    monkeypatch.setattr(queries, "explain_now", lambda *args: asked.append(1) or real(*args))
+    real = explain.explain_now
+    monkeypatch.setattr(explain, "explain_now", lambda *args: asked.append(1) or real(*args))
     connection.ensure_connection()
     with ON, connection.cursor() as cursor:
         for _ in range(3):
@@ -190,8 +191,6 @@ def test_on_a_lost_connection_nothing_is_asked(postgres) -> None:
 
 def test_a_connection_lost_while_explaining_is_given_back_as_none(postgres, monkeypatch) -> None:
     """Killed between BEGIN and EXPLAIN: the result that the caller has is good, and so is the next statement."""
-    from stalwart.database import explain
-
     Entry.objects.create(text="a")
     pid = connection.connection.info.backend_pid
     monkeypatch.setattr(

@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 
 from stalwart.database.conditions import conditions, equated, sort_columns
-from stalwart.database.explain import Explained, explain_now
+from stalwart.database.explain import explain_now
+from stalwart.database.explained import Explained
 from stalwart.database.plans import nodes
 from stalwart.database.suggestions import Suggestion, Table, suggest
 
