@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from stalwart.testing.control import PATIENCE, Control
@@ -42,9 +43,14 @@ def shut(driver: Any) -> None:
     """Shut the socket of a psycopg connection, which does not know of it."""
     own = _socket_of(driver)
     try:
-        own.shutdown(socket.SHUT_RDWR)
+        _shut(own)
     finally:
         own.close()
+
+
+def _shut(own: socket.socket) -> None:
+    with suppress(OSError):  # ENOTCONN: the server has hung up first
+        own.shutdown(socket.SHUT_RDWR)
 
 
 def _lossy(generator: Any, driver: Any, control: Control) -> Generator[Any, Any, Any]:
@@ -73,7 +79,7 @@ def _discard_until_done(driver: Any, control: Control) -> None:
             _drain(own)
             if not done:
                 time.sleep(_POLL)
-        own.shutdown(socket.SHUT_RDWR)
+        _shut(own)
         if not done:
             raise TimeoutError(
                 f"the server has not done within {PATIENCE} s what its reply was to be lost of"
