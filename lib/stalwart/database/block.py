@@ -129,6 +129,7 @@ class Block(Committing):
     def create_cursor(self, *args: Any, **kwargs: Any) -> Any:
         """In the place of the connection's: the driver refuses one when it knows that its connection is gone."""
         connection: Any = self.connection
+        self.refuse_when_over()  # else it would be the driver's "the connection is closed", and not what closed it
         while True:
             try:
                 return type(connection).create_cursor(connection, *args, **kwargs)
@@ -152,7 +153,7 @@ class Block(Committing):
 
     def refuse_when_over(self) -> None:
         """Raise for a statement after the transaction was given up."""
-        if self._doom is not None and self._atomic in self.connection.atomic_blocks:
+        if self._doom is not None and not self.running and self._atomic in self.connection.atomic_blocks:
             raise TransactionManagementError(
                 f"this transaction was given up and rolled back; leave the block. It failed with: {self._doom}"
             ) from self._doom

@@ -247,8 +247,9 @@ def test_after_a_crash_that_lost_the_commit(postgres, proxy, seen, marker) -> No
     assert Entry.objects.count() == (1 if marker else 0)
 
 
-def test_after_a_promotion(postgres, proxy, seen) -> None:
-    """A standby with another time line takes over: the id would not be trusted, the row is there."""
+@pytest.mark.parametrize("marker", [True, False], ids=["marker", "id alone"])
+def test_after_a_promotion(postgres, proxy, seen, marker) -> None:
+    """A standby with another time line takes over: the id is not trusted any more, the row is there."""
 
     def become_standby() -> None:
         postgres.kill()
@@ -259,11 +260,16 @@ def test_after_a_promotion(postgres, proxy, seen) -> None:
         with postgres.connect() as admin:
             assert admin.execute("SELECT pg_is_in_recovery(), pg_promote()").fetchone() == (True, True)
 
-    with at_reconnects(become_standby, promote) as left, resilient_transaction():
+    acts = [become_standby, promote] if marker else [become_standby]
+    expected = contextlib.nullcontext() if marker else pytest.raises(CommitOutcomeUnknown)
+    plain = {"DATABASE": {"COMMIT_MARKER": marker, "RECONNECT_WITHIN": 60}}
+    with override_settings(STALWART=plain), expected, at_reconnects(*acts) as left, resilient_transaction():
         Entry.objects.create(text="x")
         lose_reply(proxy, done=True)
     assert left == []
-    assert resolutions(seen) == [True]
+    if not marker:
+        promote()
+    assert resolutions(seen) == ([True] if marker else [])
     assert Entry.objects.count() == 1
 
 

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import pytest
-from django.db import OperationalError, connection
-from warehouse.models import Company, Entry
+from django.db import OperationalError, connection, transaction
+from django.db.models import F
+from warehouse.models import Account, Company, Entry
 
-from stalwart import resilient_transaction
+from stalwart import events, resilient_transaction
 from stalwart.database import mark_side_effect
-from stalwart.events import TransactionReplayed
-from stalwart.exceptions import CommitOutcomeUnknown
+from stalwart.events import CommitResolved, RetryScheduled, TransactionReplayed
+from stalwart.exceptions import CommitOutcomeUnknown, ReplayMismatch
+from workbench.servers.proxy import Proxy
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -112,3 +115,147 @@ def test_rows_that_were_changed_in_the_body_are_compared_as_they_came(postgres, 
         Entry.objects.filter(text="a").update(text="b")
     assert Entry.objects.get().text == "b"
     assert [type(event) for event in seen].count(TransactionReplayed) == 1
+
+
+def test_what_the_server_makes_up_anew_is_a_mismatch(postgres) -> None:
+    """now(), random() and the like give the body one value and the replay another: nothing is written on such ground."""
+    for function in ("clock_timestamp()", "random()", "gen_random_uuid()"):
+        with pytest.raises(ReplayMismatch), resilient_transaction(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}")
+            cursor.fetchone()
+            terminate(postgres)
+            Entry.objects.create(text="x")
+    assert Entry.objects.count() == 0
+
+
+def test_a_temporary_table_of_the_lost_session_is_missed(postgres) -> None:
+    """What the session had before the block is gone with it: a mismatch, nothing written."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE scratch (value int)")
+    with pytest.raises(ReplayMismatch), resilient_transaction(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO scratch VALUES (1)")
+        Entry.objects.create(text="x")
+        terminate(postgres)
+        Entry.objects.create(text="y")
+    assert Entry.objects.count() == 0
+
+
+def test_a_killed_server_a_swallowed_error_and_close_end_in_an_error(postgres) -> None:
+    """The usual recipe for recovery, inside a block: plain atomic ends cleanly with nothing written; ours does not."""
+
+    def body() -> None:
+        Entry.objects.create(text="x")
+        terminate(postgres)
+        with contextlib.suppress(OperationalError):
+            Entry.objects.create(text="y")
+        connection.close()
+
+    with transaction.atomic():
+        body()
+    assert Entry.objects.count() == 0
+    with pytest.raises(OperationalError), resilient_transaction(max_retries=0):
+        body()
+    assert Entry.objects.count() == 0
+
+
+def test_the_first_error_is_the_one_that_is_told(postgres) -> None:
+    """Later statements would say "the connection is closed", and COMMIT "is lost": the cause is what ended the session."""
+    with pytest.raises(OperationalError) as caught, resilient_transaction(max_retries=0):
+        terminate(postgres)
+        with contextlib.suppress(OperationalError):
+            Entry.objects.create(text="x")
+        with pytest.raises(transaction.TransactionManagementError, match="administrator command"):
+            Entry.objects.create(text="y")
+    assert caught.value.__cause__.sqlstate == "57P01"
+
+
+def conflicting(postgres) -> None:
+    """A statement that fails with 40001 under REPEATABLE READ, as long as the transaction's snapshot is older."""
+    Entry.objects.count()
+    with postgres.connect("library") as other:
+        other.execute("UPDATE warehouse_account SET value = value + 10")
+    Account.objects.update(value=F("value") + 1)
+
+
+def test_a_serialization_failure_is_not_repeated_from_the_middle(postgres) -> None:
+    """Inside plain atomic a repeat could never succeed: one call, and the error goes to whoever owns the transaction."""
+    Account.objects.create(name="a")
+    calls = []
+
+    @resilient_transaction
+    def inner() -> None:
+        calls.append(1)
+        conflicting(postgres)
+
+    with pytest.raises(OperationalError) as caught, transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        inner()
+    assert (caught.value.__cause__.sqlstate, len(calls)) == ("40001", 1)
+
+
+def test_a_serialization_failure_in_a_nested_block_is_the_outermost_ones(postgres, seen) -> None:
+    """The nested function runs once; the outermost block replays all of it in a new transaction."""
+    Account.objects.create(name="a")
+    calls = []
+
+    @resilient_transaction
+    def inner() -> None:
+        calls.append(1)
+        conflicting(postgres)
+
+    with resilient_transaction(isolation="repeatable read"):
+        Entry.objects.create(text="x")
+        inner()
+    assert (len(calls), Entry.objects.count(), Account.objects.get().value) == (1, 1, 11)
+    assert [type(event) for event in seen].count(TransactionReplayed) == 1
+
+
+def test_a_server_without_a_free_connection_is_waited_for(postgres) -> None:
+    """53300 comes without a code while connecting; nothing was begun, so the block waits for its turn."""
+    connection.close()
+    with postgres.connect() as admin:
+        admin.execute("ALTER ROLE app CONNECTION LIMIT 0")
+        refusals: list[object] = []
+
+        def free(event: object) -> None:
+            if isinstance(event, RetryScheduled):
+                refusals.append(event.error_class)
+                admin.execute("ALTER ROLE app CONNECTION LIMIT -1")
+
+        undo = events.subscribe(free)
+        try:
+            with resilient_transaction():
+                Entry.objects.create(text="x")
+        finally:
+            undo()
+            admin.execute("ALTER ROLE app CONNECTION LIMIT -1")
+    assert refusals == ["capacity"]
+    assert Entry.objects.count() == 1
+
+
+def test_a_commit_that_runs_too_long_for_a_client_that_is_gone_is_ended(postgres, seen) -> None:
+    """It would hold its locks for a minute: its session is ended by the id, which is then aborted, and the block replayed."""
+    with postgres.connect("library") as admin:
+        admin.execute(
+            "CREATE SEQUENCE once OWNED BY NONE; GRANT ALL ON SEQUENCE once TO app;"
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN IF nextval(''once'') = 1 THEN PERFORM pg_sleep(60); END IF; RETURN NULL; END';"
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON warehouse_entry DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+    settings = connection.settings_dict
+    connection.close()
+    try:
+        with Proxy((postgres.host, postgres.port)) as proxy:
+            settings["PORT"] = proxy.port
+            with resilient_transaction():
+                Entry.objects.create(text="x")
+                proxy.add("cut_after_message", message="Query", sql_prefix="COMMIT", stream="upstream", partition=True)  # fmt: skip
+            connection.close()
+    finally:
+        settings["PORT"] = postgres.port
+        with postgres.connect("library") as admin:
+            admin.execute("DROP TRIGGER slow ON warehouse_entry; DROP FUNCTION slow(); DROP SEQUENCE once")
+    assert Entry.objects.count() == 1
+    assert [event.committed for event in seen if isinstance(event, CommitResolved)] == [False]

@@ -165,15 +165,19 @@ class Run:
             self.all(inner)
 
     def undone_savepoint(self, inner: list[Any]) -> None:
+        before = dict(self.rows)
         with contextlib.suppress(Aborted), transaction.atomic(self.using):
             self.all(inner)
             raise Aborted
+        self.rows = before
 
     def swallowed_savepoint(self, inner: list[Any]) -> None:
+        before = dict(self.rows)
         with contextlib.suppress(IntegrityError), transaction.atomic(self.using):
             self.all(inner)
             self.accounts.create(name="twice")
             self.accounts.create(name="twice")
+        self.rows = before
 
     def fault(self, kind: str) -> None:
         if kind in self.faults:

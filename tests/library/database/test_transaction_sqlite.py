@@ -137,3 +137,36 @@ def test_a_transaction_that_sqlite_gave_up_is_an_error(other) -> None:
         with connections["lite"].cursor() as cursor, pytest.raises(IntegrityError):
             cursor.execute("INSERT OR ROLLBACK INTO warehouse_account (name, value) VALUES ('a', 1)")
     assert Entry.objects.using("lite").count() == 0
+
+
+def test_two_readers_that_both_want_to_write(other, release) -> None:
+    """SQLite says BUSY at once, whatever the time-out: one must roll back, so that the other can commit. Ours does."""
+    Account.objects.using("lite").create(name="a", value=1)
+    with resilient_transaction("lite"):
+        Account.objects.using("lite").count()
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM warehouse_account").fetchall()
+        other.execute("INSERT INTO warehouse_company (name) VALUES ('theirs')")
+        Entry.objects.using("lite").create(text="ours")
+    assert Entry.objects.using("lite").count() == 1
+    assert other.execute("SELECT count(*) FROM warehouse_company").fetchone() == (1,)
+
+
+def test_a_key_that_another_has_taken_meanwhile_is_a_mismatch(other) -> None:
+    """A rolled back key is free again on SQLite: when somebody else has it by now, the body must not go on with it."""
+    from stalwart import events
+
+    def take_it(event: object) -> None:
+        if other.in_transaction:
+            other.execute("COMMIT")
+            other.execute("INSERT INTO warehouse_entry (text) VALUES ('theirs')")
+
+    undo = events.subscribe(take_it)
+    try:
+        with pytest.raises(ReplayMismatch), resilient_transaction("lite"):
+            Entry.objects.using("lite").create(text="ours")
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM warehouse_account").fetchall()
+    finally:
+        undo()
+    assert list(Entry.objects.using("lite").values_list("text", flat=True)) == ["theirs"]
