@@ -9,6 +9,7 @@ cache) is not of the request and stays.
 
 from __future__ import annotations
 
+import contextvars
 import copy
 from collections.abc import Callable
 from io import BytesIO
@@ -108,8 +109,7 @@ class Snapshot:
         self._attributes = dict(request.__dict__)
         self._session: SessionBase | None = None
         self._session_key: str | None = None
-        self._language: str | None = translation.get_language()  # None after `deactivate_all`
-        self._zone = timezone.get_current_timezone()
+        self._context = contextvars.copy_context()  # to look up what was active: asking now would be dear
         self._plain: list[tuple[Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._known: set[int] = set()
@@ -138,16 +138,16 @@ class Snapshot:
         self._put_language_back()
 
     def _put_language_back(self) -> None:
-        if translation.get_language() != self._language:
-            if self._language is None:
-                translation.deactivate_all()
-            else:
-                translation.activate(self._language)
-        if timezone.get_current_timezone() != self._zone:
-            if self._zone == timezone.get_default_timezone():
-                timezone.deactivate()
-            else:
-                timezone.activate(self._zone)
+        language: str | None = self._context.run(translation.get_language)
+        if language is None:
+            translation.deactivate_all()
+        elif language != translation.get_language():
+            translation.activate(language)
+        zone = self._context.run(timezone.get_current_timezone)
+        if zone == timezone.get_default_timezone():
+            timezone.deactivate()
+        else:
+            timezone.activate(zone)
 
     def _take(self, name: str, value: Any) -> None:
         if type(value) in _PLAIN:

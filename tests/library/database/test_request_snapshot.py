@@ -21,7 +21,7 @@ from stalwart.database.request_snapshot import Snapshot, read_ahead
 
 
 class Pipe:
-    """A stream that gives two bytes at a time, as a socket may."""
+    """A stream that gives two bytes at a time, as a socket may; its error comes once, and then the end."""
 
     def __init__(self, content: bytes, error: OSError | None = None) -> None:
         self._content = io.BytesIO(content)
@@ -29,8 +29,9 @@ class Pipe:
 
     def read(self, size: int = -1) -> bytes:
         chunk = self._content.read(min(2, size))
-        if not chunk and self._error is not None:
-            raise self._error
+        error, self._error = (self._error, None) if not chunk else (None, self._error)
+        if error is not None:
+            raise error
         return chunk
 
     readline = read
@@ -71,6 +72,14 @@ def test_body_above_the_limit_is_not_touched() -> None:
     assert read_ahead(request, 6) is None
     assert request.body == b"abcdefg"
     request.close()
+
+
+def test_body_that_was_read_before() -> None:
+    """What `request.body` has read is known, and counts against the limit."""
+    request = wsgi(io.BytesIO(b"abcdefg"), 7)
+    assert request.body == b"abcdefg"
+    assert read_ahead(request, 7) == b"abcdefg"
+    assert read_ahead(request, 6) is None
 
 
 def test_body_that_asgi_holds() -> None:

@@ -1005,25 +1005,38 @@ def test_request_is_as_before(postgres, send) -> None:
     assert len(loads) == 3  # the resolved one was not loaded again
 
 
-def test_language_and_time_zone_are_as_before(postgres, send) -> None:
+@pytest.mark.parametrize("before", ["nothing", "other ones", "deactivated"])
+def test_language_and_time_zone_are_as_before(postgres, send, before) -> None:
     """What the failed run activated is not what the second one begins with."""
     failing = Failing(postgres)
     found = []
+
+    def prepare(request: HttpRequest) -> None:
+        if before == "other ones":
+            translation.activate("fr")
+            timezone.activate("Europe/Paris")
+        elif before == "deactivated":
+            translation.deactivate_all()
 
     def view(request: HttpRequest) -> HttpResponse:
         found.append((translation.get_language(), timezone.get_current_timezone_name()))
         translation.activate("it")
         timezone.activate("Europe/Rome")
-        try:
-            failing.look()
-        finally:
-            if failing.runs == 2:
-                translation.activate("en-us")
-                timezone.deactivate()
-        return HttpResponse("done")
+        return HttpResponse(f"{failing.look()}")
 
-    assert send(view).status_code == 200
-    assert found == [("en-us", timezone.get_default_timezone_name())] * 2
+    spy.before = prepare
+    try:
+        assert send(view).status_code == 200
+    finally:
+        translation.deactivate()
+        timezone.deactivate()
+    default = timezone.get_default_timezone_name()
+    expected = {
+        "nothing": ("en-us", default),
+        "other ones": ("fr", "Europe/Paris"),
+        "deactivated": (None, default),
+    }
+    assert found == [expected[before]] * 2
 
 
 # -- sessions and messages -----------------------------------------------------------------------------------------------
