@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench import drills, judge, report
 from workbench.claims import claim
-from workbench.drills.base import Drill
 from workbench.drills.environment import PLAIN, Environment
 from workbench.errors import WorkbenchError
 from workbench.journal import Journal
@@ -35,6 +34,20 @@ class ClaimView:
 
     def _repr_html_(self) -> str:
         return report.claim_html(self.journal, self.verdict.claim)
+
+
+@dataclass(frozen=True)
+class GuardView:
+    """A drill that decides no claim as a notebook shows it: its arms side by side."""
+
+    journal: Journal
+    comparison: judge.Comparison
+
+    def __repr__(self) -> str:
+        return repr(self.comparison)
+
+    def _repr_html_(self) -> str:
+        return report.guard_html(self.journal, self.comparison.plan.drill)
 
 
 @dataclass(frozen=True)
@@ -108,19 +121,20 @@ class Session:
             atexit.register(self.close)
         return self._environment
 
-    def run(self, drill: str | Drill, *, pairs: int | None = None) -> Done:
+    def run(self, drill: str, *, pairs: int | None = None, minutes: float | None = None) -> Done:
         """Run a drill and journal it.
 
         Args:
-            drill: its id, or the id of a claim that it decides; or the drill itself.
+            drill: its id, or the id of a claim that it decides.
             pairs: blocks to run; the depth's own number by default.
+            minutes: of each arm, for the bank; the depth's own by default.
 
         Raises:
             WorkbenchError: no such drill, or its trials cannot be run.
         """
         if pairs is not None and pairs < 1:
             raise WorkbenchError(f"{pairs} pairs cannot be run", "give 1 or more, or leave it out")
-        found = drills.find(drill) if isinstance(drill, str) else drill
+        found = drills.lasting(drills.find(drill), self.run_folder.depth, minutes)
         trials = run_drill(found, self.run_folder, self.environment, blocks=pairs, show=self._show)
         return Done(found.id, tuple(trials))
 
@@ -130,19 +144,12 @@ class Session:
         wanted = claim(name).id
         return ClaimView(journal, next(one for one in judge.judge(journal) if one.claim == wanted))
 
-    def comparison(self, drill: str) -> judge.Comparison:
-        """The arms of a drill that decides no claim, side by side.
-
-        Raises:
-            WorkbenchError: the run's journal holds no such drill.
-        """
+    def comparison(self, drill: str) -> GuardView | Done:
+        """The arms of a drill that decides no claim, side by side; that it was not run, where it was not."""
         wanted = drills.find(drill).id
-        for one in judge.comparisons(self.run_folder.journal()):
-            if one.plan.drill == wanted:
-                return one
-        raise WorkbenchError(
-            f"this run holds no comparison of {wanted}", f'run it first: session.run("{wanted}")'
-        )
+        journal = self.run_folder.journal()
+        found = [one for one in judge.comparisons(journal) if one.plan.drill == wanted]
+        return GuardView(journal, found[0]) if found else Done(wanted, ())
 
     def scorecard(self) -> Scorecard:
         """What the run's journal says of every claim."""

@@ -10,9 +10,7 @@ from workbench import drills
 from workbench import judge as judging
 from workbench.commands.opening import new_run, shortest, terminable
 from workbench.commands.progress_line import DrillLine
-from workbench.drills import bank
-from workbench.drills.base import Drill
-from workbench.errors import WorkbenchError, was_interrupted
+from workbench.errors import was_interrupted
 from workbench.records import End
 from workbench.run import RunFolder
 from workbench.servers import binaries
@@ -30,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         for one in drills.DRILLS.values():
             print(f"{one.id:18} {', '.join(one.claims) or '–':8} {one.title}")
         return 0
-    found = _timed(drills.find(arguments.id), arguments)
+    found = drills.lasting(drills.find(arguments.id), arguments.depth, arguments.minutes)
     binaries.find_binaries()
     folder = new_run(arguments)
     begun = time.monotonic()
@@ -39,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     with terminable():
         try:
             with Session(folder, line.show) as session:
-                session.run(found, pairs=arguments.pairs)
+                session.run(found.id, pairs=arguments.pairs, minutes=arguments.minutes)
         except BaseException as error:
             took = time.monotonic() - begun
             if was_interrupted(error):
@@ -67,17 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(text))
     print(folder.journal_path)
     return code
-
-
-def _timed(found: Drill, arguments: argparse.Namespace) -> Drill:
-    """The bank takes the time that it is given, or that the depth has for it."""
-    if found.id == bank.BANK.id:
-        return bank.bank(bank.MINUTES[arguments.depth] if arguments.minutes is None else arguments.minutes)
-    if arguments.minutes is not None:
-        raise WorkbenchError(
-            f"{found.id} has no length in minutes", "leave --minutes away; --pairs says how often it is run"
-        )
-    return found
 
 
 def _compared(folder: RunFolder) -> tuple[list[str], int]:

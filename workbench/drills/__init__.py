@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from workbench.drills.bandwidth import BANDWIDTH
-from workbench.drills.bank import BANK
+from workbench.drills.bank import BANK, MINUTES, bank
 from workbench.drills.base import Drill
 from workbench.drills.connection_efficiency import CONNECTION_EFFICIENCY
 from workbench.drills.connection_loss import CONNECTION_LOSS
@@ -19,6 +19,7 @@ from workbench.drills.pool_exhaustion import POOL_EXHAUSTION
 from workbench.drills.slow_queries import SLOW_QUERIES
 from workbench.drills.transient_errors import TRANSIENT_ERRORS
 from workbench.errors import WorkbenchError
+from workbench.run import Depth
 
 DRILLS: dict[str, Drill] = {
     drill.id: drill
@@ -54,3 +55,18 @@ def find(name: str) -> Drill:
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}? " if near else ""
     raise WorkbenchError(f"there is no drill {name!r}", f"{hint}known: {', '.join(known)}")
+
+
+def lasting(drill: Drill, depth: Depth, minutes: float | None) -> Drill:
+    """The bank for the time that it is given, or that the depth has for it; any other drill as it is.
+
+    Raises:
+        WorkbenchError: minutes for a drill that has no length.
+    """
+    if drill.id == BANK.id:
+        return bank(MINUTES[depth] if minutes is None else minutes)
+    if minutes is not None:
+        raise WorkbenchError(
+            f"{drill.id} has no length in minutes", "leave --minutes away; --pairs says how often it is run"
+        )
+    return drill

@@ -49,17 +49,15 @@ class Comparison:
         """The trials of one arm."""
         return [trial for trial in self.trials if trial.arm == name]
 
-    def lines(self) -> list[str]:
-        """For a terminal: a table of the arms, one for each group of figures, and what is wrong."""
+    def tables(self) -> list[tuple[list[str], list[list[str]]]]:
+        """Heads and rows: the arms with their figures, then one table for each group of figures, as the kinds of fault."""
         columns = self._columns()
-        if not columns:
-            return [f"{self.plan.drill}: no trial was finished"]
         names = list(dict.fromkeys(name for found in columns.values() for name in found))
         plain = [name for name in names if ":" not in name]
         rows = [
             [label, *(_figure(metrics.get(name)) for name in plain)] for label, metrics in columns.items()
         ]
-        found = [self.plan.title, "", *_table(["", *plain], rows)]
+        found: list[tuple[list[str], list[list[str]]]] = [(["", *plain], rows)] if columns else []
         for group in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
             rows = [
                 [
@@ -69,8 +67,18 @@ class Comparison:
                 for name in names
                 if name.startswith(f"{group}:")
             ]
-            found += ["", *_table([group, *columns], rows)]
-        return [*found, "", *self._findings()]
+            found.append(([group, *columns], rows))
+        return found
+
+    def lines(self) -> list[str]:
+        """For a terminal: the tables, and what is wrong."""
+        tables = self.tables()
+        if not tables:
+            return [f"{self.plan.drill}: no trial was finished"]
+        found = [self.plan.title]
+        for heads, rows in tables:
+            found += ["", *_table(heads, rows)]
+        return [*found, "", *self.findings()]
 
     def _columns(self) -> dict[str, dict[str, Metric]]:
         """The figures of each arm, and of each part where there are several, by what a reader is told."""
@@ -82,7 +90,8 @@ class Comparison:
                     found[f"{part}, {arm.label}" if part else arm.label] = _combined(own)
         return found
 
-    def _findings(self) -> list[str]:
+    def findings(self) -> list[str]:
+        """What is wrong, a sentence each; the last one sums it up."""
         found = []
         for arm in self.plan.arms:
             for trial in self.of(arm.name):

@@ -19,6 +19,7 @@ from workbench.judge import judge
 from workbench.records import Verdict
 from workbench.report import pictures, surroundings
 from workbench.report.embed import embed
+from workbench.report.guards import guards
 from workbench.report.scorecard import scorecard
 from workbench.report.section import plan_of, section
 from workbench.report.words import OUTCOMES
@@ -87,6 +88,7 @@ def render(journal: Journal, *, verdicts: Sequence[Verdict] | None = None) -> st
             "overview": pictures.picture(overview, intervals.draw(CLAIMS, ordered, width=pictures.NARROW)),
             "overview_table": pictures.data_table(overview),
             "claims": [section(one, by_claim[one.id], journal) for one in shown],
+            "guards": guards(journal),
             "level": 2,
             "promises": surroundings.promises(),
             "environment": surroundings.environment(journal),
@@ -119,6 +121,16 @@ def claim_html(journal: Journal, claim_id: str, *, verdicts: Sequence[Verdict] |
     wanted = claim(claim_id)
     verdict = _by_claim(journal, verdicts)[wanted.id]
     return _write("fragment.html", {"body": "claim.html", "c": section(wanted, verdict, journal), "level": 3})
+
+
+def guard_html(journal: Journal, drill: str) -> str:
+    """The section of a drill that decides no claim, as a fragment for a notebook.
+
+    Raises:
+        LookupError: the journal holds none of that id.
+    """
+    found = {one.id: one for one in guards(journal)}
+    return _write("fragment.html", {"body": "guard.html", "g": found[drill], "level": 3})
 
 
 def _by_claim(journal: Journal, verdicts: Sequence[Verdict] | None) -> dict[str, Verdict]:

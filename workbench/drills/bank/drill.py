@@ -37,7 +37,7 @@ from workbench.run import Depth
 from workbench.servers.proxy import Proxy
 
 #: Minutes of each arm at each depth.
-MINUTES: Mapping[Depth, float] = {"quick": 0.1, "default": 1.0, "full": 10.0}
+MINUTES: Mapping[Depth, float] = {"quick": 0.1, "default": 0.25, "full": 10.0}
 #: What is asked of every minute; with less the trial does not count. Ten minutes: 10,000 orders, 300 faults.
 ORDERS_A_MINUTE, FAULTS_A_MINUTE = 1000, 30
 CLERKS = 5  #: threads in each of the two processes
