@@ -100,9 +100,10 @@ def _nothing_stays_on() -> Iterator[None]:
     yield
     assert set(events._sinks) == sinks
     for connection in connections.all(initialized_only=True):
-        for feature in wiring.FEATURES:
+        for feature in reversed(wiring.FEATURES):
             feature.detach(connection)
         assert connection.execute_wrappers == []
+        wiring._prepare(connection)
         if connection.connection is not None:
             wiring._opened(None, connection)
 

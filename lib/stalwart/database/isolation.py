@@ -19,6 +19,7 @@ _REPORTED = (
     b"IntervalStyle",
 )
 
+_KEPT = "_stalwart_traits"
 LEVELS = ("read committed", "repeatable read", "serializable")
 
 
@@ -89,10 +90,18 @@ def restore(connection: BaseDatabaseWrapper, before: Any) -> None:
 
 def traits(driver: Any) -> tuple[bytes | None, ...] | None:
     """What is known, without asking, of a session's own settings, also of a lost one; None once its memory is freed."""
-    if driver is None or driver.pgconn.pgconn_ptr is None:
+    if driver is None:
         return None
+    if driver.pgconn.pgconn_ptr is None:
+        kept: tuple[bytes | None, ...] | None = driver.__dict__.get(_KEPT)
+        return kept
     status = driver.pgconn.parameter_status
     return tuple(status(name) for name in _REPORTED)
+
+
+def keep_traits(driver: Any) -> None:
+    """Keep them beyond the moment in which its memory is freed: for whoever is about to do that."""
+    driver.__dict__[_KEPT] = traits(driver)
 
 
 def differences(before: tuple[bytes | None, ...] | None, after: tuple[bytes | None, ...] | None) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from stalwart.database import server_session
 from stalwart.database.isolation import is_psycopg3
 from stalwart.database.reply_limit import allowing, limit, time_left
 from stalwart.database.silence import unwatched, watched
@@ -52,6 +53,8 @@ def attach(connection: BaseDatabaseWrapper) -> None:
     if can_watch(connection):
         prepare(connection)
         _watch(connection.connection, connection.alias)
+        if limit(connection.alias):
+            server_session.learn(connection)
 
 
 def detach(connection: BaseDatabaseWrapper) -> None:

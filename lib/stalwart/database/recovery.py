@@ -14,7 +14,7 @@ from django.db.utils import Error
 
 from stalwart import events
 from stalwart.conf import DatabaseConfig
-from stalwart.database import isolation
+from stalwart.database import isolation, server_session
 from stalwart.database.classification import Classification, classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import ask, close_cursor
@@ -241,15 +241,18 @@ class Recoverable:
         self._plan.sleep(wait)
         if not lost:
             return
+        gone = known.origin.driver or connection.connection
         reconnection = self._reconnect(writable=known.error_class is ErrorClass.ROLE)
         if reconnection is not None:
             note(error, f"resilient_transaction gave up: {reconnection.why()}.")
             mark(error)
             raise error
+        # The server may not know yet that the client is gone, and its session holds the locks that we need.
         if self._ticket is not None and known.connection_lost:
-            # The server may not know yet that the client is gone, and its session holds the locks that we need.
             with suppress(Error):  # a failing connection shows again in what comes next
                 end_session(connection, self._ticket)
+        else:
+            server_session.end(connection, gone)
 
     def _reconnect(self, *, writable: bool) -> Reconnection | None:
         """Have a usable connection. Without one in time: the attempts that were made."""

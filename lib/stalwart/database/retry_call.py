@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
 from stalwart import django_conf, events
+from stalwart.database import server_session
 from stalwart.database.classification import Classification, chain, classify, failures
 from stalwart.database.codes import TRANSIENT, ErrorClass
 from stalwart.database.decision import GiveUp, Repeat, Unknown, decide
@@ -143,7 +144,7 @@ async def call_async(
                     if pause is None:
                         raise state.out_of_time(failure, reconnection)
                     await asyncio.sleep(pause)
-                state.restored(reconnection)
+                await sync_to_async(state.restored, thread_sensitive=True)(reconnection)
                 wait -= reconnection.seconds  # it was time waited, too
             await asyncio.sleep(max(0.0, wait))
         finally:
@@ -274,7 +275,9 @@ class _State:
         ]
 
     def restored(self, reconnection: Reconnection) -> None:
-        """Tell that a connection answers again."""
+        """A connection answers again: the lost one's session, which may hold locks, has nobody any more."""
+        if self._chosen is not None:
+            server_session.end(reconnection.connection, self._chosen.origin.driver)
         alias = reconnection.connection.alias
         events.emit(events.ConnectionRestored(self._name, alias, reconnection.attempts, reconnection.seconds))
 

@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from stalwart import events
+from stalwart.database import isolation
 from stalwart.database.reply_limit import limit
 
 LOGGING_IN = "logging in"
@@ -133,6 +134,7 @@ def _give_up_waiting(driver: Any, gen: Generator[Any, Any, Any], seconds: float,
         raise error
     finally:
         del error  # its traceback holds this frame: a cycle
+        isolation.keep_traits(driver)
         driver.pgconn.finish()
         gen.close()
         # psycopg holds the connection's lock meanwhile. A sink that uses this very connection would wait for ever.

@@ -19,7 +19,7 @@ from django.test import override_settings
 from warehouse.models import Account, Entry
 
 from stalwart import database_retry, events, resilient_transaction
-from stalwart.database import overdue, reply_limit, reply_within, silence, wiring
+from stalwart.database import overdue, reply_limit, reply_within, server_session, silence, wiring
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
 from stalwart.events import CommitResolved, ConnectionRestored, ReplyOverdue, TransactionReplayed
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("django_db")
 LIMIT = 0.4
 SLACK = 2.0  # the machine may be busy; without the limit it is for ever
 HANGS = 30.0
-WITH_LIMIT = {"DATABASE": {"REPLY_WITHIN": LIMIT, "RECONNECT_WITHIN": 15.0}}
+WITH_LIMIT = {"DATABASE": {"SLOW_QUERY": 0.0, "REPLY_WITHIN": LIMIT, "RECONNECT_WITHIN": 15.0}}
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_a_block_needs_no_installed_app(proxy, seen) -> None:
 FLOWING = "SELECT repeat('x', 100000), pg_sleep(0.1) FROM generate_series(1, 15)"
 
 
-@override_settings(STALWART={"DATABASE": {"REPLY_WITHIN": 0.8}})
+@override_settings(STALWART={"DATABASE": {"SLOW_QUERY": 0.0, "REPLY_WITHIN": 0.8}})
 @pytest.mark.parametrize("how", ["rows", "copy", "stream", "notices"])
 def test_what_keeps_coming_is_not_overdue(postgres, seen, how) -> None:
     """A result that takes longer than the limit, but is never silent for so long, is not cut."""
@@ -793,3 +793,54 @@ def test_a_foreign_hook_around_ours_stays(postgres) -> None:
         overdue.detach(django)
         django.__dict__.pop("get_new_connection", None)
         overdue.attach(django)
+
+
+@override_settings(STALWART=WITH_LIMIT)
+@pytest.mark.parametrize("way", ["retry", "block"])
+def test_a_repeat_does_not_wait_for_its_own_dead_predecessor(proxy, seen, way) -> None:
+    """A session that was cut off while it held a row's lock, and had no transaction id yet, is ended before the repeat."""
+    Account.objects.create(name="a", value=0)
+    calls = []
+
+    def work() -> None:
+        account = Account.objects.select_for_update().get(name="a")
+        calls.append(1)
+        if len(calls) == 1:
+            swallow(proxy, then="silence")
+        account.value += 1
+        account.save()
+
+    undo = healed_after(proxy, "a statement")
+    try:
+        if way == "retry":
+            database_retry(transaction.atomic(work))()
+        else:
+            with resilient_transaction():
+                work()
+    finally:
+        undo()
+    assert Account.objects.get().value == 1
+    assert len([event for event in seen if isinstance(event, ReplyOverdue)]) == 1
+
+
+@override_settings(STALWART=WITH_LIMIT)
+def test_only_the_lost_session_is_ended(proxy, postgres) -> None:
+    """Another session with the same process number, or of another time, is let be; so is one behind a pooler."""
+    execute()
+    lost = connections["default"].connection
+    kept = lost.__dict__["_stalwart_server_session"]
+    assert kept[0] == lost.info.backend_pid
+    with postgres.connect("library") as other:
+        for stranger in ((other.info.backend_pid, kept[1]), None):
+            lost.__dict__["_stalwart_server_session"] = stranger
+            server_session.end(connections["default"], lost)
+            assert other.execute("SELECT 1").fetchone() == (1,)
+    lost.__dict__["_stalwart_server_session"] = kept
+    server_session.end(connections["default"], lost)  # its own: asks to be let be
+    execute()
+
+
+def test_without_a_limit_no_session_is_asked_who_it_is(proxy) -> None:
+    """The question costs a round trip for each session, so it is asked only where a reply can be overdue."""
+    execute()
+    assert "_stalwart_server_session" not in connections["default"].connection.__dict__
