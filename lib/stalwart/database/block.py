@@ -129,7 +129,8 @@ class Block(Committing):
     def create_cursor(self, *args: Any, **kwargs: Any) -> Any:
         """In the place of the connection's: the driver refuses one when it knows that its connection is gone."""
         connection: Any = self.connection
-        self.refuse_when_over()  # else it would be the driver's "the connection is closed", and not what closed it
+        if self._doom is not None:
+            self.refuse_when_over()  # else it would be the driver's "the connection is closed", and not what closed it
         while True:
             try:
                 return type(connection).create_cursor(connection, *args, **kwargs)

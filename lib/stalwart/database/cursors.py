@@ -71,7 +71,8 @@ class RecordingCursor(CursorWrapper):
         block = self.block
         if not block.running:
             block.refuse_when_over()
-            return _really(self, sql, params, many=many)
+            run = _django._executemany if many else _django._execute
+            return run(self, sql, params)
         kind = describe(sql if isinstance(sql, str) else block.text(sql))
         if not kind.plain:
             block.announce(kind)
@@ -88,8 +89,10 @@ class RecordingCursor(CursorWrapper):
                     else:
                         _django._execute(self, block.RIDE + sql, params)
                         block.arrived(self.cursor)
+                elif many:
+                    _django._executemany(self, sql, params)
                 else:
-                    _really(self, sql, params, many=many)
+                    _django._execute(self, sql, params)
                 break
             except Error as error:
                 if not block.recovered(error, statement, self):
@@ -195,10 +198,6 @@ class RecordingCursor(CursorWrapper):
             # A server-side cursor. Its statement is in the log, so there is none to be added.
             if not (self.block.running and self.block.recovered(error, None, None)):
                 raise
-
-
-def _really(cursor: RecordingCursor, sql: Any, params: Any, *, many: bool) -> Any:
-    return _django._executemany(cursor, sql, params) if many else _django._execute(cursor, sql, params)
 
 
 _classes: dict[type[Any], type[RecordingCursor]] = {CursorWrapper: RecordingCursor}

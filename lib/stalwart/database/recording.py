@@ -206,7 +206,9 @@ class Log:
             return None
         if isinstance(sql, str):
             size += len(sql)
-        if not self._spend(size + _STATEMENT_BYTES):
+        self._left -= size + _STATEMENT_BYTES
+        if self._left < 0:
+            self._refuse_as_too_long()
             return None
         return Statement(cursor, sql, params, many=many, keep=keep)
 
@@ -219,7 +221,8 @@ class Log:
         """Note rows that the body got, and whether it saw the end of them."""
         if not self.recording:
             return
-        seen = self._place(statement)
+        entries = self.entries
+        seen = statement if entries and entries[-1] is statement else self._place(statement)
         if end:
             seen.exhausted = True
         if not rows:
@@ -229,8 +232,9 @@ class Log:
         except Exception as error:  # noqa: BLE001  pickle raises whatever the value's class does
             self.refuse(f"a row holds a value that cannot be compared ({type(error).__name__})")
             return
-        if kept:
-            self._spend(_ROW_BYTES * kept)
+        self._left -= _ROW_BYTES * kept
+        if self._left < 0:
+            self._refuse_as_too_long()
 
     def closed(self, statement: Statement) -> None:
         """Note the end of a server-side cursor."""
@@ -238,20 +242,16 @@ class Log:
             self.entries.append(Close(statement))
 
     def _place(self, statement: Statement) -> Observation:
-        last = self.entries[-1] if self.entries else None
-        if last is statement or not (self._lazy or statement.name is not None):
+        if not (self._lazy or statement.name is not None):
             return statement
+        last = self.entries[-1] if self.entries else None
         if not (isinstance(last, Fetch) and last.statement is statement):
             last = Fetch(statement)
             self.entries.append(last)
         return last
 
-    def _spend(self, size: int) -> bool:
-        self._left -= size
-        if self._left >= 0:
-            return True
+    def _refuse_as_too_long(self) -> None:
         self.refuse(f"its log has grown beyond {self._max_bytes} bytes (DATABASE['REPLAY_MAX_BYTES'])")
-        return False
 
 
 def _freeze_all(params: Any) -> tuple[Any, int]:
