@@ -204,14 +204,16 @@ def resilient_transaction(
     several results of one statement, a statement on a cursor from before the block, a log above
     `STALWART["DATABASE"]["REPLAY_MAX_BYTES"]`, or a call of `mark_side_effect` end the possibility of a replay: then the database's
     error is raised, with a note that says why. What does not pass through Django's cursors (a raw driver connection)
-    is not seen, and settings that the session got before the block are lost with it: set them in a receiver of
-    `connection_created`. Replays are built for PostgreSQL with psycopg 3 and for SQLite.
+    is not seen. What the session had before the block (settings, an advisory lock, a temporary table) is lost with it and
+    not made again: set settings in a receiver of `connection_created`, and take locks inside the block. Replays are built for
+    PostgreSQL with psycopg 3 and for SQLite.
 
     **The decorator** runs the function again, with its arguments as they were: model instances among them get their fields
     back, other instances that it saved their key and state.
 
     **COMMIT** is never guessed (PostgreSQL): when its reply is lost, the server is asked what became of the transaction,
-    and only one that surely did not happen is repeated; else `CommitOutcomeUnknown`. `on_commit` hooks run once.
+    and only one that surely did not happen is repeated; else `CommitOutcomeUnknown`. `on_commit` hooks run once. With
+    `STALWART["DATABASE"]["COMMIT_MARKER"]` the answer is certain also after a crash or a failover of the server.
 
     Only the outermost block retries: inside another transaction, and with autocommit off, it is `atomic`. With the part
     switched off it is `atomic` everywhere.

@@ -110,11 +110,13 @@ def resolve(
                 return Outcome.UNKNOWN
             end_session(connection, ticket)
             continue
+        if gone is None:
+            return Outcome.UNKNOWN
         return Outcome.ABORTED if gone else Outcome.COMMITTED
 
 
-def _claim(connection: BaseDatabaseWrapper, table: str, key: uuid.UUID, milliseconds: int) -> bool:
-    """Whether the transaction is not there, and never will be."""
+def _claim(connection: BaseDatabaseWrapper, table: str, key: uuid.UUID, milliseconds: int) -> bool | None:
+    """Whether the transaction is not there, and never will be; None when no row is shown (a policy hides it)."""
     with connection.wrap_database_errors:
         cursor = _client_cursor(connection)
         cursor.execute(
@@ -126,8 +128,8 @@ def _claim(connection: BaseDatabaseWrapper, table: str, key: uuid.UUID, millisec
         )
         while cursor.description is None and cursor.nextset():
             pass
-        [(gone,)] = cursor.fetchall()
-        return bool(gone)
+        rows = cursor.fetchall()
+        return bool(rows[0][0]) if rows else None
 
 
 def _leave(connection: BaseDatabaseWrapper) -> None:
