@@ -37,12 +37,11 @@ ON = {"DATABASE": {"COMMIT_MARKER": True, "RECONNECT_WITHIN": 60}}
 @pytest.fixture(scope="module")
 def table(_tables) -> Iterator[None]:
     """The real migration, there and back."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        call_command("migrate", "stalwart_marker")
-        connections.close_all()
-        yield
-        call_command("migrate", "stalwart_marker", "zero")
-        connections.close_all()
+    call_command("migrate", "stalwart_marker", verbosity=0)
+    connections.close_all()
+    yield
+    call_command("migrate", "stalwart_marker", "zero", verbosity=0)
+    connections.close_all()
 
 
 @pytest.fixture
