@@ -64,7 +64,7 @@ class RequestRetryMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         config = django_conf.current().database
-        if not config.request_retries or not config.enabled or NAME in request.__dict__:
+        if not config.request_retries or not config.enabled:
             return self.get_response(request)
         if self._is_async:
             return self._acall(request, config)

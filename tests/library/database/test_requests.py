@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import subprocess
 import sys
@@ -329,6 +330,54 @@ def test_successes_fill_the_budget_that_database_retry_shares(send) -> None:
     assert budget.tokens == before + 1
 
 
+def test_repeat_after_an_overload_is_paid_for_and_refunded(seen) -> None:
+    """It draws on the same budget as database_retry's, and gives back when it succeeds; with none left there is no repeat."""
+    runs = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        runs.append(1)
+        if len(runs) % 2:
+            with connection.cursor() as cursor:
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '53200'; END $$")
+        return HttpResponse("done")
+
+    budget = RetryBudget("database")
+    assert by_wsgi(view).status_code == 200
+    assert budget.tokens == 500
+    while budget.debit():
+        pass
+    assert by_wsgi(view).status_code == 500
+    assert "the retry budget of 'database' is used up" in spy.errors[0].__notes__[0]
+
+
+def test_while_it_waits_it_holds_no_connection_of_a_pool(configure, keepers) -> None:
+    """The only connection of the pool is another thread's until the view runs again."""
+    configure(pool={"min_size": 1, "max_size": 1, "timeout": 20})
+    order: list[str] = []
+    keeper = keepers()
+    waiting = []
+
+    def take() -> None:
+        Account.objects.count()
+        order.append("another thread")
+        connections.close_all()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with connection.cursor() as cursor:
+            if not waiting:
+                waiting.append(keeper.start(take))
+                while not connection.pool.get_stats().get("requests_waiting"):
+                    time.sleep(0.001)
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
+        order.append("second run")
+        return HttpResponse("done")
+
+    assert by_wsgi(view).status_code == 200
+    connection.close()
+    waiting[0]()
+    assert order == ["another thread", "second run"]
+
+
 # -- what was written ----------------------------------------------------------------------------------------------------
 
 
@@ -485,7 +534,7 @@ def test_hook_that_fails_after_the_commit_starts_nothing(postgres, send, writes)
 
 @pytest.mark.usefixtures("atomic_requests")
 def test_a_loss_of_an_earlier_run_excuses_nothing(postgres, monkeypatch) -> None:
-    """The second run is committed, and its session is lost while Django leaves the block: there is no third one."""
+    """The second run is committed, and there is no connection to leave the block with: there is no third one."""
     failing = Failing(postgres)
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -493,17 +542,20 @@ def test_a_loss_of_an_earlier_run_excuses_nothing(postgres, monkeypatch) -> None
         Entry.objects.create(text="x")
 
         def fail(*args: Any, **kwargs: Any) -> None:
-            # COMMIT is done; Django puts autocommit back on, and meets a session that is gone.
+            # COMMIT is done; Django wants autocommit back on, finds its session gone, and is refused a new one.
             monkeypatch.undo()
-            postgres.terminate_backends("library")
-            with connection.wrap_database_errors:
-                connection.connection.execute("SELECT 1")
+            connection.connection.close()
+            connection.connection = None
+            port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], 1
+            try:
+                connection.ensure_connection()
+            finally:
+                connection.settings_dict["PORT"] = port
 
         monkeypatch.setattr(connection, "_set_autocommit", fail)
         return HttpResponse("done")
 
     assert by_wsgi(view, "post").status_code == 500
-    connection.close()
     assert Entry.objects.count() == 1
     assert failing.runs == 2
 
@@ -1200,6 +1252,25 @@ def test_asynchronous_view_that_committed_is_not_run_again(postgres, send) -> No
     assert send(view).status_code == 500
     assert len(runs) == 1
     assert Entry.objects.count() == 1
+
+
+def test_functions_that_others_call_do_not_count(postgres) -> None:
+    """Requests may share the thread that runs their queries; what another one calls there is not of this one."""
+    runs = []
+
+    async def another() -> None:
+        called = Account.objects.annotate(x=Func(function="txid_current", output_field=IntegerField()))
+        await sync_to_async(lambda: list(called))()
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        runs.append(1)
+        if len(runs) == 1:
+            await asyncio.create_task(another(), context=contextvars.Context())
+            await asyncio.to_thread(postgres.terminate_backends, "library")
+        return HttpResponse(f"{await Account.objects.acount()}")
+
+    assert by_asgi(view).status_code == 200
+    assert len(runs) == 2
 
 
 class Asgi:
