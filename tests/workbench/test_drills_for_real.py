@@ -129,6 +129,7 @@ def test_the_run_can_be_judged_and_shown(journal: Journal) -> None:
         "DB-1",
         "DB-2",
         "DB-4",
+        "DB-5",
         "MEM-4",
         "NET-1",
     }

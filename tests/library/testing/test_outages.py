@@ -108,6 +108,9 @@ def test_pools_open_their_own_connections(monkeypatch, fault) -> None:
         pass
 
 
+@override_settings(
+    STALWART={"DATABASE": {"ENABLED": False}}
+)  # else the refused session is left at the first refusal
 def test_a_demoted_primary_goes_on_reading() -> None:
     """Plain Django: reads go well, each write is refused with 25006; the session is as before when it is over."""
     with demote() as fault:

@@ -416,12 +416,19 @@ def test_a_ceiling_on_a_share_is_supported_from_below(make) -> None:
     claim = drilled(make, "DB-5")
 
     def queries(flagged: int) -> Verdict:
-        metrics = {
-            "planted_found": [Metric(1, "share", 30, 30)] * 4,
-            "clean_flagged": [Metric(flagged / 30, "share", flagged, 30)] * 4,
-            "suggestions_unmeasured": [Metric(0, "share", 0, 12)] * 4,
-        }
-        return judge_claim(claim, make.plan("DB-5"), trials_of(make, "treatment", **metrics))
+        detection = trials_of(
+            make,
+            "treatment",
+            planted_found=[Metric(1, "share", 30, 30)] * 4,
+            clean_flagged=[Metric(flagged / 30, "share", flagged, 30)] * 4,
+        )
+        measured = trials_of(make, "treatment", suggestions_unmeasured=[Metric(0, "share", 0, 12)] * 4)
+        trials = [
+            dataclasses.replace(one, id=f"{part}.{one.id}", part=part)
+            for part, group in (("detection", detection), ("measured", measured))
+            for one in group
+        ]
+        return judge_claim(claim, make.plan("DB-5", parts=("detection", "measured")), trials)
 
     assert [part.outcome for part in queries(0).parts] == ["supported"] * 3
     assert queries(0).outcome == "supported"
