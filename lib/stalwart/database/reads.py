@@ -25,6 +25,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -99,13 +100,15 @@ class TransparentReads:
         try:
             return execute(sql, params, many, context)
         except Error as error:
-            query = query_through(context["cursor"]) if not many and _has_lost_its_session(error) else None
-            if query is None or not self._may_repeat(sql, error):
+            query = query_through(context["cursor"]) if _has_lost_its_session(error) else None
+            if query is None or not self._may_repeat(str(sql), error):
                 raise
             failure = error
         # Out of the except block on purpose: what comes now must not get this failure as its context.
         try:
-            result = self._second_run(query, failure, execute, sql, params, context)
+            result = self._second_run(
+                query, failure, lambda: execute(sql, params, many, context), context["cursor"]
+            )
             _forget(failure)
             return result
         finally:
@@ -149,18 +152,16 @@ class TransparentReads:
             note(error, f"transparent_reads did not run it again: the lost session held {self._bound}.")
         return self._bound is None
 
-    def _second_run(
-        self, query: Query, failure: Error, execute: Execute, sql: str, params: Any, context: dict[str, Any]
-    ) -> Any:
+    def _second_run(self, query: Query, failure: Error, execute: Callable[[], Any], cursor: Any) -> Any:
         self._reconnect(query, failure)
-        cursor, connection = context["cursor"], self._connection
+        connection = self._connection
         try:
             # By way of Django's own: a backend may prepare its session whenever a cursor is asked for.
             named = getattr(cursor.cursor, "name", None) is not None
             fresh: Any = connection.chunked_cursor() if named else connection.cursor()
             close_cursor(cursor.cursor)
             cursor.cursor = fresh.cursor
-            return execute(sql, params, False, context)
+            return execute()
         except Error as error:
             note(
                 error,
@@ -222,7 +223,7 @@ class TransparentReads:
 
 def _has_lost_its_session(error: Error) -> bool:
     known = classify(error)
-    return known is not None and known.connection_lost and known.error_class is ErrorClass.CONNECTION
+    return known is not None and known.connection_lost
 
 
 def _forget(failure: Exception) -> None:

@@ -262,8 +262,9 @@ def test_session_that_held_something_is_not_replaced(postgres, setting) -> None:
     assert Account.objects.count() == 0  # the next session is free again
 
 
-def test_setting_made_past_django_is_noticed(postgres, seen) -> None:
+def test_setting_made_past_django_is_noticed(postgres, seen, configure) -> None:
     """A setting of the driver's own cursor shows in what the server reports: refused, marked, and left as Django would."""
+    configure(CONN_MAX_AGE=None)
     open_session()
     connection.connection.execute("SET TimeZone = 'Europe/Rome'")
     end_session(postgres)
@@ -354,6 +355,21 @@ def test_rows_of_a_half_read_iterator_are_not_read_again(postgres) -> None:
     with pytest.raises(OperationalError):
         got.extend(rows)
     assert 1 <= len(got) <= 6
+
+
+def test_second_run_of_an_iterator_is_on_a_server_side_cursor_too(postgres) -> None:
+    """A table too large for the memory stays on the server in the second run as well."""
+    Account.objects.create(name="a", value=7)
+    names = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        names.append(getattr(context["cursor"].cursor, "name", None))
+        return execute(sql, params, many, context)
+
+    end_session(postgres)
+    with connection.execute_wrapper(note):
+        assert [each.value for each in Account.objects.iterator()] == [7]
+    assert len([name for name in names if name is not None]) == 2
 
 
 @override_settings(STALWART={"DATABASE": {"TRANSPARENT_READS": True, "RECONNECT_WITHIN": 0.2}})

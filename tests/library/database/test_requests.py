@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -24,7 +24,7 @@ from django.db.models import Func, IntegerField
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template import Context
 from django.template.response import SimpleTemplateResponse
-from django.test import AsyncClient, Client, override_settings
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 from django.utils import timezone, translation
@@ -34,7 +34,9 @@ from warehouse.models import Account, Entry
 
 import stalwart.database
 from stalwart import database_retry, resilient_transaction
+from stalwart.conf import DatabaseConfig
 from stalwart.database import RequestRetryMiddleware, reads
+from stalwart.database.request_run import Run
 from stalwart.database.watch import CallWatch
 from stalwart.events import (
     ConnectionRestored,
@@ -73,17 +75,30 @@ spy = Spy()
 
 
 class SpyMiddleware:
-    """Hands all it sees to `spy`."""
+    """Hands all it sees to `spy`; in both forms, so that nothing stands between Django's handler and ours."""
+
+    sync_capable = True
+    async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         spy.requests.append(request)
         if spy.before is not None:
             spy.before(request)
+        if self._is_async:
+            return self._acall(request)
         with spy.around():
             response = self.get_response(request)
+        spy.statuses.append(response.status_code)
+        return response
+
+    async def _acall(self, request: HttpRequest) -> Any:
+        response = await self.get_response(request)
         spy.statuses.append(response.status_code)
         return response
 
@@ -1383,6 +1398,18 @@ def test_client_that_leaves_ends_the_wait(postgres, poll) -> None:
         return time.monotonic() - began
 
     assert site.run(main) < 5
+
+
+def test_wait_that_begins_after_the_client_left(postgres) -> None:
+    """The request was cancelled before its failure was told: there is no wait, and no further run."""
+    request = RequestFactory().get("/")
+    run = Run.begin(request, DatabaseConfig(request_retries=2), shared=False, before=None)
+    Failing(postgres)()
+    run.leave()
+    with run.watch, pytest.raises(OperationalError) as caught:
+        Account.objects.count()
+    assert run.failed(caught.value) is None
+    assert not run.again
 
 
 # -- the name ------------------------------------------------------------------------------------------------------------
