@@ -47,13 +47,14 @@ class CallWatch:
         lost: driver's connections that a statement of this call lost.
     """
 
-    __slots__ = ("_shared", "committed", "connections", "doubtful", "lost")
+    __slots__ = ("_replaced", "_shared", "committed", "connections", "doubtful", "lost")
 
     def __init__(self, connections: Iterable[BaseDatabaseWrapper] = (), *, shared: bool = False) -> None:
         self.connections = tuple(connections)
         self.committed = False
         self.doubtful: tuple[str, str] | None = None
         self.lost: list[Any] = []
+        self._replaced: list[tuple[BaseDatabaseWrapper, Any]] = []
         self._shared = shared
 
     def __enter__(self) -> CallWatch:
@@ -85,8 +86,10 @@ class CallWatch:
             else:
                 result = execute(sql, params, many, context)
         except Exception as error:
-            self._failed(error, sql, connection.alias, driver, in_doubt=by_itself and not dead_before)
+            self._failed(error, sql, connection, driver, in_doubt=by_itself and not dead_before)
             raise
+        if self._replaced:
+            self._made_good(connection)
         if by_itself:
             self.committed = True
         elif marks:
@@ -98,14 +101,26 @@ class CallWatch:
         """Whether what runs now belongs to the watched call: coroutines share a thread's connections."""
         return not self._shared or self in active.get()
 
-    def _failed(self, error: Exception, sql: str, alias: str, driver: Any, *, in_doubt: bool) -> None:
+    def _failed(
+        self, error: Exception, sql: str, connection: BaseDatabaseWrapper, driver: Any, *, in_doubt: bool
+    ) -> None:
         known = failures(error)
         if not known or not known[0].connection_lost:
             return
         if driver is not None:
             self.lost.append(driver)
+            self._replaced.append((connection, driver))
         if in_doubt and not known[0].unsent:
-            self.doubtful = (first_word(sql), alias)
+            self.doubtful = (first_word(sql), connection.alias)
+
+    def _made_good(self, connection: BaseDatabaseWrapper) -> None:
+        # A statement went well: the call itself has got over the loss. Were it still known, a later loss, met while a
+        # committed block is left, would pass for a consequence of it, and the call would be made again.
+        for each in list(self._replaced):
+            if each[0] is connection and each[1] is not connection.connection:
+                self._replaced.remove(each)
+                if each[1] in self.lost:
+                    self.lost.remove(each[1])
 
     def _has_marked(self, connection: BaseDatabaseWrapper) -> bool:
         # An entry is gone exactly when the savepoint that held it was rolled back, and then so is the write it stood for.

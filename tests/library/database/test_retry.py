@@ -780,3 +780,34 @@ def test_connections_of_the_other_alias_are_left_alone(postgres) -> None:
         read()
     assert len(calls) == 1
     connection.close()
+
+
+def test_a_loss_that_the_call_got_over_excuses_no_later_one(postgres, monkeypatch) -> None:
+    """A call that caught a loss and connected anew, then committed and met a loss while leaving its block, is not repeated."""
+    calls = []
+
+    @database_retry
+    def write() -> None:
+        calls.append(1)
+        Account.objects.count()
+        terminate_own_backend(postgres)
+        with contextlib.suppress(OperationalError):
+            Account.objects.count()
+        connection.close()
+        with transaction.atomic():
+            Entry.objects.create(text="x")
+
+            def fail(*args: object, **kwargs: object) -> None:
+                # COMMIT is done; Django puts autocommit back on, and meets a session that is gone.
+                monkeypatch.undo()
+                terminate_own_backend(postgres)
+                with connection.wrap_database_errors:
+                    connection.connection.execute("SELECT 1")
+
+            monkeypatch.setattr(connections["default"], "_set_autocommit", fail)
+
+    with pytest.raises(OperationalError):
+        write()
+    connection.close()
+    assert Entry.objects.count() == 1
+    assert len(calls) == 1
