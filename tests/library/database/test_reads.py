@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections, transaction
+from django.db import NotSupportedError, OperationalError, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import Count, F, Func, IntegerField, Sum, Value
 from django.db.models.expressions import RawSQL
@@ -333,6 +333,20 @@ def test_connection_that_is_known_to_be_closed(postgres, seen, way) -> None:
     assert Account.objects.get().value == 7
     assert [type(event) for event in seen] == [ConnectionRestored, ReadRetried]
     assert raw("SELECT 1") == [(1,)]
+
+
+def test_other_refusals_of_a_cursor_are_the_callers(monkeypatch) -> None:
+    """The driver refuses a cursor on a connection that is well: that is an error of its own, and the session stays."""
+    before = open_session()
+
+    def refuse(self: Any, name: str | None = None) -> Any:
+        raise self.Database.NotSupportedError("no cursors today")
+
+    monkeypatch.setattr(type(connection), "create_cursor", refuse)
+    with pytest.raises(NotSupportedError):
+        Account.objects.count()
+    monkeypatch.undo()
+    assert open_session() == before
 
 
 def test_closed_connection_is_not_opened_for_the_callers_own_sql() -> None:
