@@ -121,12 +121,14 @@ def seen() -> Iterator[list[object]]:
 
 @pytest.fixture(autouse=True)
 def _own_names() -> Iterator[None]:
-    """Each test begins without circuits and budgets of others: they are shared by name."""
+    """Each test begins without circuits, budgets and slow queries of others: a process shares them."""
+    from stalwart.database import forget_slow_queries
     from stalwart.policies.breaker import CircuitBreaker
     from stalwart.policies.budget import RetryBudget
 
     CircuitBreaker.shared.clear()
     RetryBudget.shared.clear()
+    forget_slow_queries()
     yield
     CircuitBreaker.shared.clear()
     RetryBudget.shared.clear()
