@@ -14,7 +14,7 @@ venv: ## the set-up alone: .venv with the pinned dependencies
 report: venv ## run the notebooks against real servers and write the report
 	@$(BIN)/workbench report
 
-quick: venv ## the same at the smallest samples, in about three minutes
+quick: venv ## the same at the smallest samples, in a few minutes
 	@$(BIN)/workbench report --quick
 
 lab: venv ## open the notebooks in JupyterLab

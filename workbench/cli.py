@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 def _depth(command: argparse.ArgumentParser) -> None:
     depth = command.add_mutually_exclusive_group()
     depth.add_argument(
-        "--quick", action="store_const", dest="depth", const="quick", help="smallest samples, about 3 min"
+        "--quick", action="store_const", dest="depth", const="quick", help="smallest samples, a few minutes"
     )
     depth.add_argument(
         "--full", action="store_const", dest="depth", const="full", help="largest samples, and the peers"

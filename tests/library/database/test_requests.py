@@ -365,7 +365,7 @@ def test_repeat_after_an_overload_is_paid_for_and_refunded(seen) -> None:
     assert "the retry budget of 'database' is used up" in spy.errors[0].__notes__[0]
 
 
-def test_while_it_waits_it_holds_no_connection_of_a_pool(configure, keepers) -> None:
+def test_while_it_waits_it_holds_no_connection_of_a_pool(configure, keepers, poll) -> None:
     """The only connection of the pool is another thread's until the view runs again."""
     configure(pool={"min_size": 1, "max_size": 1, "timeout": 20})
     order: list[str] = []
@@ -381,8 +381,7 @@ def test_while_it_waits_it_holds_no_connection_of_a_pool(configure, keepers) -> 
         with connection.cursor() as cursor:
             if not waiting:
                 waiting.append(keeper.start(take))
-                while not connection.pool.get_stats().get("requests_waiting"):
-                    time.sleep(0.001)
+                poll(lambda: connection.pool.get_stats().get("requests_waiting"))
                 cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
         order.append("second run")
         return HttpResponse("done")
