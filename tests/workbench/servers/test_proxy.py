@@ -230,9 +230,10 @@ def test_an_upstream_that_is_down_looks_like_a_reset_and_may_come_back():
     """While the upstream refuses, clients are reset at once; when it listens again, the next one is served."""
     port = free_port()
     with Proxy((LOOPBACK, port)) as proxy:
+        # The reset may come before `connect` itself has returned.
         with (
-            socket.create_connection((proxy.host, proxy.port), PATIENCE) as client,
             pytest.raises(ConnectionResetError),
+            socket.create_connection((proxy.host, proxy.port), PATIENCE) as client,
         ):
             client.recv(1)
         assert len(events_of(proxy, "upstream_refused", connection=1)) == 1
