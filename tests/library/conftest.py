@@ -93,12 +93,12 @@ def _nothing_stays_on() -> Iterator[None]:
     """Fail when a test leaves an execute wrapper or an event sink behind; what `wiring` attaches may stay."""
     from django.db import connections
 
-    from stalwart import events
     from stalwart.database import wiring
+    from stalwart.events import sinks
 
-    sinks = set(events._sinks)  # in any order: a test may undo and redo one of the app's own
+    before = set(sinks._sinks)  # in any order: a test may undo and redo one of the app's own
     yield
-    assert set(events._sinks) == sinks
+    assert set(sinks._sinks) == before
     for connection in connections.all(initialized_only=True):
         for feature in reversed(wiring.FEATURES):
             feature.detach(connection)

@@ -19,8 +19,9 @@ from django.template.response import SimpleTemplateResponse
 from stalwart import events
 from stalwart.conf import DatabaseConfig
 from stalwart.database.classification import classify
+from stalwart.database.failed_call import FailedCall
 from stalwart.database.request_snapshot import Snapshot, read_ahead
-from stalwart.database.retry_call import RetryPlan, _State
+from stalwart.database.retry_plan import RetryPlan
 from stalwart.database.settling import Execute
 from stalwart.database.statements import describe
 from stalwart.database.watch import CallWatch
@@ -232,22 +233,18 @@ class Run:
         return not leaving.wait(max(0.0, wait))
 
 
-class _Failures(_State):
+class _Failures(FailedCall):
     """As under `database_retry`, in the words of a request."""
 
     def __init__(self, plan: RetryPlan, name: str, before: BaseException | None) -> None:
         super().__init__(plan, name)
         self._before = before  # Django is handling the failure itself, and that is no reason to overlook it
 
-    def error(self, failure: Exception) -> tuple[str, str, str | None]:
-        """Class, type and code."""
-        return self._error(failure)
-
     def _given_up(self, failure: Exception, reason: str) -> Exception:
         runs = f"Runs of the view: {self._calls}"
         note(failure, f"RequestRetryMiddleware gave up on {self._name}: {reason}. {runs}.")
         mark(failure)
-        events.emit(events.RetryGivenUp(self._name, self._calls, reason, *self._error(failure)))
+        events.emit(events.RetryGivenUp(self._name, self._calls, reason, *self.error(failure)))
         return failure
 
 

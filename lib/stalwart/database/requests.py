@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from stalwart import django_conf
 from stalwart.conf import DatabaseConfig
 from stalwart.database.request_run import NAME, Run
-from stalwart.database.retry_call import _watched
+from stalwart.database.watch import watched
 from stalwart.policies.budget import RetryBudget
 
 GetResponse: TypeAlias = (
@@ -98,7 +98,7 @@ class RequestRetryMiddleware:
 
         try:
             while True:
-                response = await _watched(run.watch, respond, (), {})
+                response = await watched(run.watch, respond, (), {})
                 if not run.again:
                     run.answered(response, self._budget)
                     return response

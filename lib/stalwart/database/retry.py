@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from stalwart.database.codes import ErrorClass
-from stalwart.database.retry_call import RetryPlan, call, call_async
+from stalwart.database.retry_call import call, call_async
+from stalwart.database.retry_plan import RetryPlan
 from stalwart.exceptions import ConfigurationError
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.budget import RetryBudget

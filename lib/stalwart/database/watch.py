@@ -11,16 +11,20 @@ not seen. A SELECT counts as reading, even when a function in it writes.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import select
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stalwart.database.classification import failures
 from stalwart.database.settling import Execute, Settling
+
+R = TypeVar("R")
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/|\()+", re.DOTALL)
 _HARMLESS = frozenset(
@@ -194,3 +198,16 @@ def _readable(descriptor: int) -> bool:
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
     return bool(select.select([descriptor], [], [], 0)[0])
+
+
+async def watched(
+    watch: CallWatch, function: Callable[..., Awaitable[R]], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> R:
+    """Await the call, whose queries this watch, entered before, is to see; the watch ends with it."""
+    token = active.set((*active.get(), watch))
+    try:
+        return await function(*args, **kwargs)
+    finally:
+        active.reset(token)
+        # Shielded: a second cancellation must not leave the watch in the thread's connections.
+        await asyncio.shield(sync_to_async(watch.__exit__, thread_sensitive=True)())

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from stalwart.database.retry_call import RetryPlan, call
+from stalwart.database.retry_call import call
+from stalwart.database.retry_plan import RetryPlan
 from stalwart.policies.backoff import Backoff
 
 

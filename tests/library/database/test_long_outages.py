@@ -10,7 +10,8 @@ from django.test import override_settings
 from warehouse.models import Account
 
 from stalwart import CircuitBreaker, database_retry
-from stalwart.database.retry_call import RetryPlan, call
+from stalwart.database.retry_call import call
+from stalwart.database.retry_plan import RetryPlan
 from stalwart.events import CircuitChanged
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.budget import RetryBudget

@@ -9,7 +9,8 @@ from django.db import OperationalError, connection
 from django.test import override_settings
 from warehouse.models import Account
 
-from stalwart.database.retry_call import RetryPlan, call
+from stalwart.database.retry_call import call
+from stalwart.database.retry_plan import RetryPlan
 from stalwart.policies.backoff import Backoff
 
 pytestmark = pytest.mark.usefixtures("django_db")

@@ -295,11 +295,11 @@ def test_what_the_caller_was_handling_does_not_count(clock) -> None:
 
 def test_database_retry_knows_the_mark_and_gives_it(clock) -> None:
     """The two decorators share one mark, so that either may be the outer one."""
-    from stalwart.database import retry_call
+    from stalwart.database import failed_call
     from stalwart.policies import marker
 
-    assert retry_call.mark is marker.mark
-    assert retry_call.GIVEN_UP == marker.GIVEN_UP
+    assert failed_call.mark is marker.mark
+    assert failed_call.GIVEN_UP == marker.GIVEN_UP
     error = OSError()
     marker.mark(error)
     function, calls = always(error)
