@@ -143,10 +143,6 @@ class Block(Committing):
                 if not (self.running and self.recovered(error, None, None)):
                     raise
 
-    def text(self, sql: Any) -> str:
-        """A statement of psycopg's `sql` module as text."""
-        return str(sql.as_string(self.connection.connection)) if hasattr(sql, "as_string") else str(sql)
-
     @property
     def given_up(self) -> bool:
         """The transaction is gone, and the body does not know it yet."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import Error
 
+from stalwart.database.driver import as_text
 from stalwart.database.statements import describe
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ class RecordingCursor(CursorWrapper):
             block.refuse_when_over()
             run = _django._executemany if many else _django._execute
             return run(self, sql, params)
-        kind = describe(sql if isinstance(sql, str) else block.text(sql))
+        if isinstance(sql, str):
+            kind = describe(sql)
+        else:
+            if hasattr(sql, "as_string"):
+                # Sent as the text that it comes to, as psycopg would: so a replay can write seen keys into it.
+                sql = sql.as_string(self.db.connection)
+            kind = describe(as_text(self.db, sql))
         if not kind.plain:
             block.announce(kind)
         statement = block.log.statement(self, sql, params, many=many, keep=kind.inserts and not many)

@@ -20,6 +20,18 @@ def open_cursor(connection: BaseDatabaseWrapper, name: str | None = None) -> Any
         return connection.create_cursor() if name is None else connection.create_cursor(name=name)
 
 
+def as_text(connection: BaseDatabaseWrapper, sql: Any) -> str:
+    """The text of a statement, which may come as text, as bytes, or composed of the parts of psycopg's `sql` module."""
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode("utf-8", "replace")
+    try:
+        return str(sql.as_string(connection.connection))
+    except Exception:  # noqa: BLE001  any object may come, and any version of a driver
+        return str(sql)
+
+
 def close_cursor(cursor: Any) -> None:
     """Close a cursor of the driver whose connection may be gone."""
     with suppress(Exception):  # there is nothing that could still be done about it

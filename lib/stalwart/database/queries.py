@@ -30,6 +30,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from stalwart import django_conf, events
 from stalwart.database import slow_log
 from stalwart.database.call_site import call_site
+from stalwart.database.driver import as_text
 from stalwart.database.durations import Durations
 from stalwart.database.explained import Explained
 from stalwart.database.fingerprint import fingerprint
@@ -188,7 +189,7 @@ def _look(
         if threshold == math.inf or (took < threshold and not drawn):
             return
         connection: BaseDatabaseWrapper = context["connection"]
-        text = sql if isinstance(sql, str) else _rendered(sql, connection)
+        text = as_text(connection, sql)
         made = fingerprint(text, mysql=connection.vendor == "mysql")
         key = Key(connection.alias, made.hash, call_site(sys._getframe(1)))
         if drawn:
@@ -200,14 +201,6 @@ def _look(
                 _explain(entry, text, params, many, context, error)
     except Exception:
         logger.exception("a statement could not be looked at; it was executed as usual")
-
-
-def _rendered(sql: Any, connection: BaseDatabaseWrapper) -> str:
-    """The text of what psycopg composes of parts, or of bytes."""
-    try:
-        return str(sql.as_string(connection.connection))
-    except Exception:  # noqa: BLE001  any object may come, and any version of a driver
-        return sql.decode("utf-8", "replace") if isinstance(sql, bytes) else str(sql)
 
 
 def _note(

@@ -35,7 +35,7 @@ from stalwart import django_conf, events
 from stalwart.database import isolation
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
-from stalwart.database.driver import close_cursor
+from stalwart.database.driver import as_text, close_cursor
 from stalwart.database.orm_caller import Query, is_connecting, query_through
 from stalwart.database.reconnect import Reconnection, close_quietly
 from stalwart.database.settling import Execute
@@ -132,12 +132,7 @@ class TransparentReads:
             del failure
 
     def _bind(self, sql: Any) -> None:
-        text = str(sql.as_string(self._connection.connection)) if hasattr(sql, "as_string") else sql
-        what = (
-            describe(text).unreplayable
-            if isinstance(text, str)
-            else "a statement whose text is not to be had"
-        )
+        what = describe(as_text(self._connection, sql)).unreplayable
         if what is not None and not is_connecting():
             self._bound = what
 

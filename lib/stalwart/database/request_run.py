@@ -19,6 +19,7 @@ from django.template.response import SimpleTemplateResponse
 from stalwart import events
 from stalwart.conf import DatabaseConfig
 from stalwart.database.classification import classify
+from stalwart.database.driver import as_text
 from stalwart.database.failed_call import FailedCall
 from stalwart.database.request_snapshot import Snapshot, read_ahead
 from stalwart.database.retry_plan import RetryPlan
@@ -55,7 +56,7 @@ class RunWatch(CallWatch):
         self.called = False
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if self.concerns_this_context and describe(str(sql)).opaque:
+        if self.concerns_this_context and describe(as_text(context["connection"], sql)).opaque:
             connection: BaseDatabaseWrapper = context["connection"]
             if connection.in_atomic_block:
                 connection.on_commit(self._on_call)  # forgotten when it is rolled back

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from stalwart import django_conf
 from stalwart.conf import DatabaseConfig
 from stalwart.database.request_run import NAME, Run
-from stalwart.database.watch import watched
+from stalwart.database.watch import CallWatch, entered, watched
 from stalwart.policies.budget import RetryBudget
 
 GetResponse: TypeAlias = (
@@ -84,7 +85,7 @@ class RequestRetryMiddleware:
 
     async def _acall(self, request: HttpRequest, config: DatabaseConfig) -> HttpResponseBase:
         get_response = cast("Callable[[HttpRequest], Awaitable[HttpResponseBase]]", self.get_response)
-        run = await sync_to_async(_begin, thread_sensitive=True)(request, config, sys.exception())
+        run = await entered(partial(_begin, request, config, sys.exception()))
         if run is None:
             return await get_response(request)
 
@@ -103,7 +104,7 @@ class RequestRetryMiddleware:
                     run.answered(response, self._budget)
                     return response
                 run.renew()
-                await sync_to_async(run.watch.__enter__, thread_sensitive=True)()
+                await entered(run.watch.enter)
         finally:
             run.leave()
 
@@ -113,8 +114,10 @@ class RequestRetryMiddleware:
         return None if run is None else run.failed(exception)
 
 
-def _begin(request: HttpRequest, config: DatabaseConfig, before: BaseException | None) -> Run | None:
+def _begin(
+    request: HttpRequest, config: DatabaseConfig, before: BaseException | None, begun: list[CallWatch]
+) -> Run | None:
     run = Run.begin(request, config, shared=True, before=before)
     if run is not None:
-        run.watch.__enter__()
+        run.watch.enter(begun)
     return run

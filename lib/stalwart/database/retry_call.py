@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
 from stalwart.database.failed_call import FailedCall
 from stalwart.database.retry_plan import RetryPlan
-from stalwart.database.watch import CallWatch, watched
+from stalwart.database.watch import CallWatch, entered, watched
 
 R = TypeVar("R")
 
@@ -59,7 +60,7 @@ async def call_async(
     kwargs: Mapping[str, Any],
 ) -> R:
     """Make a call of a coroutine function under the plan; connections are touched only in the thread of the ORM."""
-    watch = await sync_to_async(_enter, thread_sensitive=True)(plan, name)
+    watch = await entered(partial(_begin, plan, name))
     if watch is None:
         return await function(*args, **kwargs)
     state: FailedCall | None = None
@@ -87,8 +88,7 @@ async def call_async(
             await asyncio.sleep(max(0.0, wait))
         finally:
             del failure
-        watch = CallWatch(watch.connections, shared=True)
-        await sync_to_async(watch.__enter__, thread_sensitive=True)()
+        watch = await entered(CallWatch(watch.connections, shared=True).enter)
 
 
 def _succeeded(plan: RetryPlan, state: FailedCall | None) -> None:
@@ -98,6 +98,6 @@ def _succeeded(plan: RetryPlan, state: FailedCall | None) -> None:
         plan.budget.deposit()
 
 
-def _enter(plan: RetryPlan, name: str) -> CallWatch | None:
+def _begin(plan: RetryPlan, name: str, begun: list[CallWatch]) -> CallWatch | None:
     watch = plan.watch(name, shared=True)
-    return None if watch is None else watch.__enter__()
+    return None if watch is None else watch.enter(begun)

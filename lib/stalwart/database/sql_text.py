@@ -113,6 +113,33 @@ def assemble(sql: str, longest: int, *, mysql: bool = False) -> tuple[str, str]:
     return _joined(builder.out, longest)
 
 
+def statements_in(sql: str) -> list[str]:
+    """The statements of a text, one for each, without comments and without what their literals hold."""
+    match = _lexer(False).match
+    found: list[list[str]] = [[]]
+    position, end = 0, len(sql)
+    while position < end:
+        token = match(sql, position)
+        assert token is not None  # as in `assemble`
+        position, group, text = token.end(), token.lastindex, token.group()
+        if group == 2:
+            text = " "
+        elif group == 3:
+            text = VALUE
+        elif group == 5:
+            closing = sql.find(text, position)
+            position = end if closing < 0 else closing + len(text)
+            text = VALUE
+        elif group == 6:
+            position = _after_comment(sql, position)
+            text = " "
+        elif text == ";":
+            found.append([])
+            continue
+        found[-1].append(text)
+    return [text for each in found if (text := "".join(each).strip())]
+
+
 def _after_comment(sql: str, position: int) -> int:
     depth = 1
     for mark in _COMMENT.finditer(sql, position):

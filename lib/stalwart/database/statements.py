@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stalwart.database.keys import RETURNING
+from stalwart.database.sql_text import statements_in
 from stalwart.database.watch import first_word, reads_only
 
 # Whatever these change belongs to the session, or reaches others before the commit; a new session has lost it, and doing
@@ -97,6 +98,8 @@ def describe(sql: str) -> Kind:
 
 
 def _read(sql: str) -> Kind:
+    if ";" in sql and len(several := statements_in(sql)) > 1:
+        return _of_several([_read(each) for each in several])
     word = first_word(sql)
     savepoint = word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and " TO " in sql.upper())
     writes = not savepoint and word != "SET" and not reads_only(sql)
@@ -109,6 +112,21 @@ def _read(sql: str) -> Kind:
     sets = word == "SET" or opaque
     plain = not (writes or sets or refusal)
     return Kind(writes, locks, counts, inserts, returns, opaque, sets, refusal, plain)
+
+
+def _of_several(kinds: list[Kind]) -> Kind:
+    """Several statements in one text; it does what any of them does. The driver shows the result of the first one."""
+    return Kind(
+        writes=any(kind.writes for kind in kinds),
+        locks=any(kind.locks for kind in kinds),
+        counts=kinds[0].counts,
+        inserts=False,
+        returns=False,
+        opaque=any(kind.opaque for kind in kinds),
+        sets=any(kind.sets for kind in kinds),
+        unreplayable=next((kind.unreplayable for kind in kinds if kind.unreplayable is not None), None),
+        plain=all(kind.plain for kind in kinds),
+    )
 
 
 def _unreplayable(word: str, sql: str) -> str | None:

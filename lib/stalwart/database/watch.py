@@ -22,16 +22,20 @@ from asgiref.sync import sync_to_async
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stalwart.database.classification import failures
+from stalwart.database.driver import as_text
 from stalwart.database.settling import Execute, Settling
+from stalwart.database.sql_text import statements_in
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/|\()+", re.DOTALL)
 _HARMLESS = frozenset(
     {"SELECT", "VALUES", "TABLE", "SHOW", "SET", "RESET", "SAVEPOINT", "RELEASE", "ROLLBACK", "LOCK", "DECLARE", "FETCH",
      "CLOSE", "BEGIN", "START"}
 )  # fmt: skip
-_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE|ANALYZE)\b", re.IGNORECASE)
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE|ANALYZE|INTO)\b", re.IGNORECASE)
+_INTO = re.compile(r"(?<!\")\bINTO\b", re.IGNORECASE)
 
 # Coroutines share the thread that runs their queries, and so its connections; the watches of the one that a statement
 # belongs to are found in its context. Used by asynchronous calls only.
@@ -67,18 +71,26 @@ class CallWatch:
             Settling.install(connection, wrote_in_transaction)
         return self
 
+    def enter(self, begun: list[CallWatch]) -> CallWatch:
+        """The same, for `entered`."""
+        begun.append(self)
+        return self.__enter__()
+
     def __exit__(self, *_: object) -> None:
         for connection in self.connections:
-            # Not simply the last one: other wrappers may have come and stayed meanwhile. `==` is identity here.
+            # Not simply the last one: other wrappers may have come and stayed meanwhile. `==` is identity here. And it may
+            # not be there: a coroutine that was cancelled while it entered leaves whatever it has come to.
+            if self not in connection.execute_wrappers:
+                continue
             connection.execute_wrappers.remove(self)
             if not any(isinstance(each, CallWatch) for each in connection.execute_wrappers):
                 Settling.remove(connection)
 
-    def __call__(self, execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if not self.concerns_this_context:
             return execute(sql, params, many, context)
         connection: BaseDatabaseWrapper = context["connection"]
-        writes = not reads_only(sql)
+        writes = not reads_only(sql if isinstance(sql, str) else as_text(connection, sql))
         by_itself = writes and not connection.in_atomic_block and connection.autocommit
         dead_before = by_itself and _is_dead(connection.connection)
         driver = connection.connection
@@ -90,7 +102,9 @@ class CallWatch:
             else:
                 result = execute(sql, params, many, context)
         except Exception as error:
-            self._failed(error, sql, connection, driver, in_doubt=by_itself and not dead_before)
+            self._failed(
+                error, as_text(connection, sql), connection, driver, in_doubt=by_itself and not dead_before
+            )
             raise
         if self._replaced:
             self._made_good(connection)
@@ -143,10 +157,20 @@ def wrote_in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 
 def reads_only(sql: str) -> bool:
-    """Whether a statement changes no data, judged by its first word; what is not known to be harmless is a write."""
-    if sql[:7] == "SELECT ":  # what Django's own compiler writes
-        return True
-    word = first_word(sql)
+    """Whether a statement changes no data, judged by its first word; what is not known to be harmless is a write.
+
+    Of several statements in one text, all must be harmless: the first one says nothing of the others.
+    """
+    if ";" in sql:
+        return all(map(_reads_only, statements_in(sql)))
+    return _reads_only(sql)
+
+
+def _reads_only(sql: str) -> bool:
+    word = "SELECT" if sql[:7] == "SELECT " else first_word(sql)  # what Django's own compiler writes
+    if word == "SELECT":
+        # SELECT INTO makes a table. The word is seldom there, and then mostly in a name or a literal.
+        return "INTO" not in sql.upper() or not any(map(_INTO.search, statements_in(sql)))
     if word in _HARMLESS:
         return True
     # A WITH may hold a changing part, and EXPLAIN ANALYZE runs what it explains.
@@ -198,6 +222,25 @@ def _readable(descriptor: int) -> bool:
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
     return bool(select.select([descriptor], [], [], 0)[0])
+
+
+async def entered(begin: Callable[[list[CallWatch]], T]) -> T:
+    """Run `begin` in the thread of the ORM, which puts the watch that it enters into its list before it does so.
+
+    When this is cancelled, the thread may be at it, or be done with nobody left to hear of it: the watch is taken off again.
+    """
+    begun: list[CallWatch] = []
+    try:
+        return await sync_to_async(begin, thread_sensitive=True)(begun)
+    except asyncio.CancelledError:
+        # Behind `begin`: that thread does one thing after the other.
+        await asyncio.shield(sync_to_async(_leave, thread_sensitive=True)(begun))
+        raise
+
+
+def _leave(begun: list[CallWatch]) -> None:
+    for watch in begun:
+        watch.__exit__()
 
 
 async def watched(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -187,6 +188,38 @@ def test_cancellation_is_never_repeated() -> None:
 
     run(main)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_cancellation_while_the_watch_is_put_in_place_leaves_none_behind(monkeypatch, call) -> None:
+    """The thread of the ORM goes on when its caller is cancelled; a watch left there would see what strangers write."""
+    enter, inside, gate, entered = CallWatch.__enter__, threading.Event(), threading.Event(), []
+
+    def held(self: CallWatch) -> CallWatch:
+        entered.append(enter(self))
+        if len(entered) == call:
+            inside.set()
+            gate.wait(10)
+        return self
+
+    @database_retry(on=LookupError, delay=0)
+    async def fails_once() -> None:
+        if len(entered) == 1:
+            raise LookupError
+
+    async def main() -> None:
+        task = asyncio.create_task(fails_once())
+        while not inside.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(CallWatch, "__enter__", held)
+    run(main)
+    assert len(entered) == call
 
 
 @override_settings(STALWART={"ENABLED": False})

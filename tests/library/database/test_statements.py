@@ -1,0 +1,127 @@
+"""What a statement means is read from its text, and from all of it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from psycopg import sql
+from warehouse.models import Entry
+
+from stalwart import database_retry, resilient_transaction
+from stalwart.database.statements import describe
+from stalwart.database.watch import reads_only
+from stalwart.exceptions import CommitOutcomeUnknown
+from stalwart.testing import kill_connection_at, lose_commit_reply
+
+ON = {"even_on": "library"}
+
+
+def execute(text: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; UPDATE x SET a = 1",
+        "SET TIME ZONE 'UTC'; INSERT INTO x VALUES (1)",
+        "SELECT 1 -- it's\n; DELETE FROM x",
+        r"SELECT E'\'' ; DELETE FROM x; SELECT '1'",
+        "SELECT 1; COMMIT",
+        "SELECT * INTO copy FROM x",
+        "/* all */ select a into temp copy from x",
+        "WITH a AS (SELECT 1) SELECT * INTO copy FROM a",
+        "",
+    ],
+)
+def test_a_write_behind_a_harmless_first_word_is_a_write(text) -> None:
+    """A second statement in the same text, and SELECT INTO."""
+    assert not reads_only(text)
+    assert describe(text).writes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1;",
+        "SELECT ';' ; ",
+        "SELECT 'a; DELETE FROM x', ' into '",
+        'SELECT "points_into", "into" FROM x',
+        "SELECT $$; DELETE FROM x$$",
+        "SET LOCAL lock_timeout = 1; SET LOCAL work_mem = '1MB'",
+    ],
+)
+def test_semicolons_and_words_in_literals_make_no_write(text) -> None:
+    """What a literal, a name or a comment holds is none of the statement's words."""
+    assert reads_only(text)
+    assert not describe(text).locks
+
+
+def test_any_statement_of_a_text_can_end_the_possibility_of_a_replay() -> None:
+    """Not only the first one; the body of a function or of DO is none."""
+    assert "transaction command" in str(describe("UPDATE x SET a = 1; COMMIT; BEGIN").unreplayable)
+    assert "SET without LOCAL" in str(describe("SELECT 1; SET search_path = b").unreplayable)
+    assert describe("SELECT 1; SELECT some_function()").opaque
+    assert describe("DO $$ BEGIN DELETE FROM x; END $$").unreplayable is None
+
+
+@pytest.mark.usefixtures("django_db")
+def test_a_write_behind_a_setting_is_not_done_twice() -> None:
+    """Both go in one message in autocommit mode; when its reply is lost, the INSERT is done, and nobody could know."""
+    calls = []
+
+    @database_retry
+    def write() -> None:
+        calls.append(1)
+        execute("SET TIME ZONE 'UTC'; INSERT INTO warehouse_entry (text) VALUES ('x')")
+
+    with pytest.raises(CommitOutcomeUnknown), kill_connection_at("INSERT", when="after", **ON):
+        write()
+    assert (len(calls), Entry.objects.count()) == (1, 1)
+
+
+@pytest.mark.usefixtures("django_db")
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("SELECT 1; INSERT INTO warehouse_entry (text) VALUES ('x')", "warehouse_entry"),
+        ("SELECT 'x' AS text INTO warehouse_made", "warehouse_made"),
+    ],
+)
+def test_a_hidden_write_whose_commit_never_arrived_is_done(text, table) -> None:
+    """A transaction that only read would count as done when the reply to its COMMIT is lost; one that wrote is asked after."""
+    try:
+        with lose_commit_reply(committed=False, **ON), resilient_transaction():
+            execute(text)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            assert cursor.fetchone() == (1,)
+    finally:
+        execute("DROP TABLE IF EXISTS warehouse_made")
+
+
+@pytest.mark.usefixtures("django_db")
+def test_statements_composed_by_psycopg_are_understood() -> None:
+    """`psycopg.sql` and bytes pass through database_retry, and a replay writes seen keys into what was composed."""
+    select = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("warehouse_entry"))
+    insert = sql.SQL("INSERT INTO warehouse_entry (text) VALUES ({}) RETURNING id").format(sql.Literal("50%"))
+    calls = []
+
+    @database_retry
+    def read(text: object) -> int:
+        calls.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute(text)
+            return int(cursor.fetchone()[0])
+
+    for text in (select, b"SELECT count(*) FROM warehouse_entry"):
+        with kill_connection_at("SELECT", **ON):
+            assert read(text) == 0
+    assert len(calls) == 4
+    with kill_connection_at("SELECT", **ON), resilient_transaction(), connection.cursor() as cursor:
+        cursor.execute(insert)
+        key = cursor.fetchone()[0]
+        cursor.execute(select)
+        assert cursor.fetchone() == (1,)
+    assert Entry.objects.get().pk == key
