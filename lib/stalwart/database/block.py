@@ -10,7 +10,7 @@ from django.db.utils import Error
 
 from stalwart import django_conf
 from stalwart.database import isolation
-from stalwart.database.classification import classify
+from stalwart.database.classification import Classification, classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.commit import Committing
 from stalwart.database.cursors import RecordingCursor
@@ -23,7 +23,7 @@ from stalwart.database.recovery import BlockPlan
 from stalwart.database.replay import code_of, may_pass
 from stalwart.database.statements import Kind
 from stalwart.exceptions import TransactionLost
-from stalwart.policies.marker import note
+from stalwart.policies.marker import mark, note
 
 
 class Block(Committing):
@@ -192,19 +192,36 @@ class Block(Committing):
     def exit(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
         """Commit or roll back. Raises where plain `atomic` would end without a word and with nothing written."""
         connection = self.connection
-        lost = self._silently_lost() if exc is None else None
         try:
-            if lost is not None:
-                self._leave(type(lost), lost, None)
-                raise lost
-            self._leave(exc_type, exc, traceback)
+            self._end(exc_type, exc, traceback)
+        except Exception as error:
+            self._keep_from_repeats(error)
+            raise
         finally:
+            self._keep_from_repeats(exc)
             if self._hooks is not None:
                 self._over()
             if not connection.in_atomic_block:
                 connection.needs_rollback = False
                 if not self.committed:
                     connection.run_on_commit = []  # they must not run after somebody else's COMMIT
+
+    def _end(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
+        lost = self._silently_lost() if exc is None else None
+        if lost is not None:
+            self._leave(type(lost), lost, None)
+            raise lost
+        self._leave(exc_type, exc, traceback)
+
+    def _keep_from_repeats(self, error: BaseException | None) -> None:
+        if self.side_effect is not None and error is not None:
+            mark(error)  # a retry around the block must not run it again either
+
+    def await_another(self, failure: Exception, known: Classification) -> None:
+        """For the decorator, after the end: wait for what another transaction needs. Raises the failure when there is none."""
+        if not self._once_more(failure):
+            raise failure
+        self._wait(known, failure)
 
     def _leave(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
         try:

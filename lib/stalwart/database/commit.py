@@ -81,7 +81,7 @@ class Committing(Recoverable):
         try:
             while outcome is None:
                 # Only a server that takes writes can say for certain that a marker will never be written.
-                if self._reconnect(writable=self._marker is not None) is not None:
+                if self._reconnect(connection.connection, writable=self._marker is not None) is not None:
                     outcome = Outcome.ABORTED if harmless else Outcome.UNKNOWN
                 elif harmless:
                     # It had nothing to commit. Only what a serializable one has read is not certain before its COMMIT is.

@@ -6,6 +6,7 @@ next `save()` would update nothing, and `account.value += 1` would count twice.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -13,20 +14,82 @@ from typing import Any
 from django.db.models import Model
 from django.db.models.signals import pre_save
 
+_PREFETCHED = "_prefetched_objects_cache"
 _keeping: ContextVar[Instances | None] = ContextVar("stalwart_instances", default=None)
+
+
+class Kept:
+    """One instance as it is now: its fields, with what is in their lists, dicts and sets; its state; its loaded relations."""
+
+    __slots__ = ("_about", "_fields", "_instance", "related")
+
+    def __init__(self, instance: Model) -> None:
+        state: Any = instance._state
+        self._instance = instance
+        self._fields = copied(instance.__dict__)
+        self._about = dict(state.__dict__)
+        self.related: dict[str, Any] = dict(state.fields_cache)
+
+    def put_back(self) -> None:
+        """Make it what it was; any number of times."""
+        state: Any = self._instance._state
+        refill(self._instance.__dict__, copied(self._fields))
+        refill(state.__dict__, self._about)
+        state.fields_cache = dict(self.related)
+
+
+def keep(instances: Iterable[Model], known: set[int] | None = None) -> Iterator[Kept]:
+    """Those instances and the ones that they have loaded, each once.
+
+    Args:
+        instances: where to begin.
+        known: ids of those that are kept already.
+    """
+    known = set() if known is None else known
+    for instance in instances:
+        if id(instance) not in known:
+            known.add(id(instance))
+            kept = Kept(instance)
+            yield kept
+            yield from keep([each for each in kept.related.values() if isinstance(each, Model)], known)
+
+
+def copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which lists, dicts and sets are copies, too, with all that is in them. Raises what copying that raises."""
+    return {
+        name: _copy_of(name, value) if isinstance(value, list | dict | set) else value
+        for name, value in attributes.items()
+    }
+
+
+def _copy_of(name: str, value: Any) -> Any:
+    # A deep copy of a queryset would have forgotten its rows.
+    return copy.copy(value) if name == _PREFETCHED else copy.deepcopy(value)
+
+
+def refill(container: Any, content: Any) -> None:
+    """Have a list, dict or set hold just this, in place: others may hold on to it."""
+    container.clear()
+    (container.extend if isinstance(container, list) else container.update)(content)
 
 
 class Instances:
     """The instances of one attempt. A context manager around it.
 
-    Those among the arguments (also inside a list, tuple, set or dict) get all their fields back; those that the function
-    has from elsewhere get their key and state back as they were before their first `save()`.
+    Those among the arguments (also inside a list, tuple, set or dict), and those that they had loaded, get all their fields
+    back; those that the function has from elsewhere get their key and state back as they were before their first `save()`.
+
+    Attributes:
+        refusal: why they cannot be put back, so that the function must not run again; None when they can.
     """
 
     def __init__(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> None:
-        self._whole = [
-            (each, dict(each.__dict__), _state_of(each)) for each in _models([*args, *kwargs.values()])
-        ]
+        self.refusal: str | None = None
+        self._whole: list[Kept] = []
+        try:
+            self._whole += keep(_models([*args, *kwargs.values()]))
+        except Exception as error:  # noqa: BLE001  whatever a foreign object's copying raises
+            self.refusal = f"an instance among its arguments could not be copied ({type(error).__name__})"
         self._keys: dict[int, tuple[Model, Any, tuple[bool, str | None]]] = {}
 
     def __enter__(self) -> Instances:
@@ -44,11 +107,9 @@ class Instances:
         """After a rollback: have them as they were."""
         for instance, key, state in self._keys.values():
             instance.pk = key
-            _put_state(instance, state)
-        for instance, fields, state in self._whole:
-            instance.__dict__.clear()
-            instance.__dict__.update(fields)
-            _put_state(instance, state)
+            instance._state.adding, instance._state.db = state
+        for kept in self._whole:
+            kept.put_back()
 
 
 def keep_watch() -> None:
@@ -74,7 +135,3 @@ def _models(values: Iterable[Any]) -> Iterator[Model]:
 
 def _state_of(instance: Model) -> tuple[bool, str | None]:
     return instance._state.adding, instance._state.db
-
-
-def _put_state(instance: Model, state: tuple[bool, str | None]) -> None:
-    instance._state.adding, instance._state.db = state

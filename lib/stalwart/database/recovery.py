@@ -119,7 +119,7 @@ class Recoverable:
                 self._ticket = self._make_ticket(xid)
             self._has_no_id = xid is None
 
-    def _once_more(self, error: Error) -> bool:
+    def _once_more(self, error: Exception) -> bool:
         """Count a failure; with no further attempt, say in the error why."""
         if self.running and not self._replays:
             return False  # the decorator runs the function again
@@ -225,7 +225,7 @@ class Recoverable:
                 raise error
         self.connection.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
 
-    def _wait(self, known: Classification, error: Error) -> None:
+    def _wait(self, known: Classification, error: Exception) -> None:
         """End the failed transaction, wait a moment, and have a usable connection again."""
         connection = self.connection
         lost = known.connection_lost or known.error_class is ErrorClass.ROLE or connection.connection is None
@@ -242,7 +242,7 @@ class Recoverable:
         if not lost:
             return
         gone = known.origin.driver or connection.connection
-        reconnection = self._reconnect(writable=known.error_class is ErrorClass.ROLE)
+        reconnection = self._reconnect(gone, writable=known.error_class is ErrorClass.ROLE)
         if reconnection is not None:
             note(error, f"resilient_transaction gave up: {reconnection.why()}.")
             mark(error)
@@ -254,13 +254,13 @@ class Recoverable:
         else:
             server_session.end(connection, gone)
 
-    def _reconnect(self, *, writable: bool) -> Reconnection | None:
-        """Have a usable connection. Without one in time: the attempts that were made."""
+    def _reconnect(self, broken: Any, *, writable: bool) -> Reconnection | None:
+        """Have a usable connection in the place of a broken one. Without one in time: the attempts that were made."""
         if self._deadline is None:
             self._deadline = Deadline.after(self._reconnect_within, self._plan.clock)
         reconnection = Reconnection(
             self.connection,
-            broken=self.connection.connection,
+            broken=broken,
             deadline=self._deadline,
             writable=writable,
             random=self._plan.random,

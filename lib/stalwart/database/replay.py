@@ -101,7 +101,7 @@ class Replay:
                 close_cursor(replayed)
 
 
-def code_of(error: Error) -> tuple[str, str | None]:
+def code_of(error: Exception) -> tuple[str, str | None]:
     """What makes two errors the same: their type and code."""
     known = classify(error)
     return type(error).__name__, None if known is None else known.code

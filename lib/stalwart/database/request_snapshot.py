@@ -22,6 +22,8 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from django.utils.functional import LazyObject, empty
 
+from stalwart.database.instances import copied, keep, refill
+
 _CACHE, _KEY = "_session_cache", "_SessionBase__session_key"
 # What these write is in the database, so it is rolled back with the run, or seen to be committed.
 _SESSIONS_IN_THE_DATABASE = "django.contrib.sessions.backends.db"
@@ -131,7 +133,7 @@ class Snapshot:
         request.__dict__.clear()
         request.__dict__.update(self._attributes)
         for value, content in self._plain:
-            _refill(value, content)
+            refill(value, content)
         _give(request, self._body)
         for undo in self._undo:
             undo()
@@ -162,12 +164,12 @@ class Snapshot:
             else:
                 self._take(name, inside)
         elif isinstance(value, Model):
-            self._take_instance(value)
+            self._undo += [kept.put_back for kept in keep([value], self._known)]
         elif isinstance(value, SessionBase):
             self._take_session(value)
         elif name == "_messages":
-            saved = _copied(value.__dict__)
-            self._undo.append(lambda: _refill(value.__dict__, _copied(saved)))
+            saved = copied(value.__dict__)
+            self._undo.append(lambda: refill(value.__dict__, copied(saved)))
 
     def _take_session(self, session: SessionBase) -> None:
         self._session, self._session_key = session, session.session_key
@@ -179,38 +181,8 @@ class Snapshot:
             saved.pop(_CACHE, None)  # the run may change what is inside of it, without saying so
 
         def undo() -> None:
-            _refill(session.__dict__, saved)
+            refill(session.__dict__, saved)
             if changed:
                 session.__dict__[_CACHE] = copy.deepcopy(saved[_CACHE])
 
         self._undo.append(undo)
-
-    def _take_instance(self, instance: Model) -> None:
-        if id(instance) in self._known:
-            return
-        self._known.add(id(instance))
-        state: Any = instance._state
-        fields, about, related = _copied(instance.__dict__), dict(state.__dict__), dict(state.fields_cache)
-
-        def undo() -> None:
-            _refill(instance.__dict__, _copied(fields))
-            _refill(state.__dict__, about)
-            state.fields_cache = dict(related)
-
-        self._undo.append(undo)
-        for other in related.values():
-            if isinstance(other, Model):
-                self._take_instance(other)
-
-
-def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
-    """A copy in which lists, dicts and sets are copies, too, with all that is in them."""
-    return {
-        name: copy.deepcopy(value) if isinstance(value, list | dict | set) else value
-        for name, value in attributes.items()
-    }
-
-
-def _refill(container: Any, content: Any) -> None:
-    container.clear()
-    (container.extend if isinstance(container, list) else container.update)(content)

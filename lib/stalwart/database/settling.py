@@ -138,7 +138,7 @@ class _Settlement(Committing):
         except Error as error:
             self._resolved(error, sent=sent)
 
-    def _once_more(self, error: Error) -> bool:
+    def _once_more(self, error: Exception) -> bool:
         # Asked for a COMMIT that is surely not done.
         error.__dict__[NOT_COMMITTED] = True
         return False

@@ -14,17 +14,16 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
-from stalwart import django_conf, events
+from stalwart import django_conf
 from stalwart.database import isolation as levels
 from stalwart.database.block import Block
 from stalwart.database.classification import classify
 from stalwart.database.codes import TRANSIENT
 from stalwart.database.instances import Instances, keep_watch
-from stalwart.database.reconnect import close_quietly
 from stalwart.database.recovery import BlockPlan
 from stalwart.exceptions import ConfigurationError, StalwartError
 from stalwart.policies.backoff import Backoff
-from stalwart.policies.marker import GIVEN_UP, links, mark, note
+from stalwart.policies.marker import GIVEN_UP, links, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,48 +106,32 @@ class Resilient:
             except Exception as error:  # noqa: BLE001  told apart below; what is not ours is raised again
                 failure = error
             try:
-                attempts = self._after(failure, block, name, before)
-                instances.put_back()
+                self._prepare_another(failure, block, name, instances, before)
             finally:
                 del failure  # its traceback holds this frame: a cycle
+            attempts = block.attempts
+            instances.put_back()
 
-    def _after(self, failure: Exception, block: Block, name: str, before: BaseException | None) -> int:
-        """Wait for the next attempt and give its number; raises the failure when there is none."""
+    def _prepare_another(
+        self, failure: Exception, block: Block, name: str, instances: Instances, before: BaseException | None
+    ) -> None:
+        """Wait for what another run needs; raises the failure when there is none."""
         known = classify(failure, before)
         given_up = any(
             isinstance(link, StalwartError) or GIVEN_UP in link.__dict__ for link in links(failure, before)
         )
-        if block.committed or given_up or known is None or known.error_class not in TRANSIENT:
+        if known is None or known.error_class not in TRANSIENT or block.committed:
             raise failure
         if known.origin.connection not in (None, block.connection):
             raise failure  # of another database, whose transaction is not ours
-        if block.side_effect is not None:
-            note(
-                failure,
-                f"resilient_transaction did not run {name} again: it has a side effect: {block.side_effect}.",
-            )
+        refusal = (
+            instances.refusal if block.side_effect is None else f"it has a side effect: {block.side_effect}"
+        )
+        if refusal is not None:
+            note(failure, f"resilient_transaction did not run {name} again: {refusal}.")
+        if refusal is not None or given_up:
             raise failure
-        attempts = block.attempts
-        if attempts >= self._plan.max_retries:
-            reason = f"max_retries={self._plan.max_retries} are used up"
-            note(failure, f"resilient_transaction gave up on {name}: {reason}.")
-            mark(failure)
-            kind, code = type(failure).__name__, known.code
-            events.emit(events.RetryGivenUp(name, attempts + 1, reason, known.error_class.value, kind, code))
-            raise failure
-        wait = self._plan.backoff.wait(attempts + 1, self._plan.random)
-        events.emit(
-            events.RetryScheduled(
-                name, attempts + 1, self._plan.max_retries, wait, known.error_class.value,
-                type(failure).__name__, known.code,
-            )
-        )  # fmt: skip
-        if known.connection_lost and getattr(block.connection.connection, "closed", True):
-            close_quietly(
-                block.connection
-            )  # the next attempt opens one, and waits for it as long as there is time
-        self._plan.sleep(wait)
-        return attempts + 1
+        block.await_another(failure, known)
 
 
 def _once(block: Block, connection: BaseDatabaseWrapper, function: Callable[[], R]) -> R:
@@ -258,8 +241,8 @@ def _plan(max_retries: int, isolation: str | None, verify: bool, durable: bool) 
 def mark_side_effect(what: str, using: str | None = None) -> None:
     """Say that the running resilient transaction has done something outside the database that must not be done twice.
 
-    From here on it is neither replayed nor run again; a failure goes to the caller with a note that says why. Outside a
-    resilient transaction it does nothing.
+    From here on it is neither replayed nor run again, nor by a retry around it; a failure goes to the caller with a note that
+    says why. Outside a resilient transaction it does nothing.
 
     Args:
         what: for the note, such as "sent the invoice".

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.db import OperationalError, connection, transaction
-from warehouse.models import Account, Entry
+from warehouse.models import Account, Company, Entry, Item
 
-from stalwart import database_retry, resilient_transaction
+from stalwart import database_retry, resilient_operation, resilient_transaction
 from stalwart.database import mark_side_effect
-from stalwart.events import RetryScheduled
+from stalwart.events import ConnectionRestored, RetryScheduled
 from stalwart.exceptions import ConfigurationError
+from stalwart.testing import demote
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -151,3 +154,132 @@ def test_what_cannot_be_run_again_is_refused() -> None:
             resilient_transaction()(thing)
     with pytest.raises(ConfigurationError, match="max_retries"):
         resilient_transaction(max_retries=-1)
+
+
+@pytest.mark.parametrize("form", ["block", "decorator"])
+def test_a_side_effect_keeps_a_retry_around_it_from_running_it_again(postgres, form) -> None:
+    """The invoice is sent once, whoever repeats what is around the transaction, and whatever it fails with."""
+    calls = []
+
+    def body() -> None:
+        calls.append(1)
+        mark_side_effect("sent the invoice")
+        if len(calls) == 1:
+            terminate(postgres)
+        Entry.objects.create(text="x")
+
+    def in_a_block() -> None:
+        with resilient_transaction():
+            body()
+
+    work = database_retry(in_a_block if form == "block" else resilient_transaction(body))
+    with pytest.raises(OperationalError):
+        work()
+    assert (len(calls), Entry.objects.count()) == (1, 0)
+
+    @resilient_operation(delay=0)
+    @resilient_transaction
+    def fails() -> None:
+        calls.append(1)
+        mark_side_effect("sent the invoice")
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        fails()
+    assert len(calls) == 2
+
+
+def test_lists_dicts_and_loaded_relations_are_as_they_were(postgres) -> None:
+    """`meta["n"] += 1` in a JSON field does not count twice, and what the rolled-back attempt has loaded is not there."""
+    item, calls, found = Item(price=1), [], []
+    item.meta = {"n": [1]}
+
+    @resilient_transaction
+    def work(item: Item) -> None:
+        calls.append(1)
+        found.append("company" in item._state.fields_cache)
+        item.meta["n"][0] += 1
+        item.company = Company.objects.create(name="c")
+        item.company.country = f"{len(calls)}"
+        item.save()
+        if len(calls) < 3:
+            terminate(postgres)
+        Entry.objects.create(text="x")
+
+    work(item)
+    assert found == [False, False, False]
+    assert item.meta == {"n": [2]}
+    assert item.company_id == item.company.pk == Company.objects.get().pk
+
+
+def test_a_relation_that_was_loaded_before_is_put_back_too(postgres) -> None:
+    """The company of an item among the arguments is changed once."""
+    item, calls = Item.objects.create(company=Company.objects.create(name="c"), price=1), []
+
+    @resilient_transaction
+    def work(items: list[Item]) -> None:
+        calls.append(1)
+        items[0].company.name += "!"
+        items[0].company.save()
+        if len(calls) == 1:
+            terminate(postgres)
+        Entry.objects.create(text="x")
+
+    work([item])
+    assert (len(calls), Company.objects.get().name) == (2, "c!")
+
+
+def test_an_argument_that_cannot_be_copied_ends_the_repeats(postgres) -> None:
+    """It could not be put back; the call itself is made, and its failure says why it was not made again."""
+    account, calls = Account(name="a"), []
+    account.locks = [threading.Lock()]
+
+    @resilient_transaction
+    def work(account: Account) -> None:
+        calls.append(1)
+        account.save()
+        if len(calls) == 1:
+            terminate(postgres)
+        Entry.objects.create(text="x")
+
+    with pytest.raises(OperationalError) as caught:
+        work(account)
+    assert any("could not be copied (TypeError)" in note for note in caught.value.__notes__)
+    account.pk, account._state.adding = None, True
+    work(account)
+    assert (len(calls), Account.objects.count()) == (2, 1)
+
+
+def test_an_error_that_the_function_has_wrapped_is_repeated(postgres) -> None:
+    """As under database_retry: what it was raised from counts."""
+    calls = []
+
+    @resilient_transaction
+    def work() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            terminate(postgres)
+        try:
+            Entry.objects.create(text="x")
+        except OperationalError as error:
+            raise LookupError from error
+
+    work()
+    assert (len(calls), Entry.objects.count()) == (2, 1)
+
+
+def test_a_demoted_primary_is_waited_out(seen) -> None:
+    """The repeats are not used up within milliseconds on servers that still cannot write."""
+    Entry.objects.count()
+    calls = []
+
+    @resilient_transaction(max_retries=1)
+    def work() -> None:
+        calls.append(1)
+        Entry.objects.create(text="x")
+
+    with demote(connects=3, even_on="library"):
+        work()
+    assert (len(calls), Entry.objects.count()) == (2, 1)
+    [restored] = [event for event in seen if isinstance(event, ConnectionRestored)]
+    assert restored.attempts > 1
