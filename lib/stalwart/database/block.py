@@ -17,6 +17,7 @@ from stalwart.database.cursors import RecordingCursor
 from stalwart.database.driver import close_cursor, open_cursor
 from stalwart.database.hooks import Hooks
 from stalwart.database.marker import row
+from stalwart.database.origin import let_go
 from stalwart.database.reconnect import close_quietly
 from stalwart.database.recording import Statement
 from stalwart.database.recovery import BlockPlan
@@ -180,6 +181,7 @@ class Block(Committing):
         if cursor is not None:
             close_cursor(cursor.cursor)
             cursor.cursor = open_cursor(self.connection, getattr(cursor.cursor, "name", None))
+        let_go(error)
         return True
 
     def _failed_for_good(self, error: Error, statement: Statement | None) -> None:

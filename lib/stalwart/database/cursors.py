@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import Error
 
-from stalwart.database.driver import as_text
+from stalwart.database.driver import as_text, open_cursor
 from stalwart.database.statements import describe
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ class RecordingCursor(CursorWrapper):
             kind = describe(as_text(self.db, sql))
         if not kind.plain:
             block.announce(kind)
+        if block.attempts and self.cursor.connection is not self.db.connection:
+            # Opened before the last replay and not used since: its session is gone, or somebody else's by now (a pool).
+            self.cursor = open_cursor(self.db, getattr(self.cursor, "name", None))
         statement = block.log.statement(self, sql, params, many=many, keep=kind.inserts and not many)
         self.statement = None
         while True:

@@ -59,6 +59,7 @@ class Hooks:
         attributes.update(self._before)
         self._before = None
         connection.execute_wrappers.remove(self.guard)
+        self.guard = None  # a method of ours: with it we, and the block, would wait for the garbage collector
 
     def _make_cursor(self, cursor: Any) -> CursorWrapper:
         block = self._block

@@ -93,6 +93,13 @@ def statement_of(error: BaseException) -> str | None:
     return found
 
 
+def let_go(failure: BaseException) -> None:
+    """Let go of the frames of an error that nobody will see: with them a statement's cursor would stay until a gc."""
+    for link in (failure, failure.__cause__):
+        if link is not None:
+            link.__traceback__ = None
+
+
 def _site_in_wrapper(name: str, leaving: bool) -> Site:
     if name in ("commit", "_commit"):
         return Site.COMMIT

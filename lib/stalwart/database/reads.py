@@ -36,6 +36,7 @@ from stalwart.database import isolation
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import as_text, close_cursor
+from stalwart.database.origin import let_go
 from stalwart.database.orm_caller import Query, is_connecting, query_through
 from stalwart.database.reconnect import Reconnection, close_quietly
 from stalwart.database.settling import Execute
@@ -109,7 +110,7 @@ class TransparentReads:
             result = self._second_run(
                 query, failure, lambda: execute(sql, params, many, context), context["cursor"]
             )
-            _forget(failure)
+            let_go(failure)
             return result
         finally:
             del failure  # its traceback holds this frame: a cycle
@@ -126,7 +127,7 @@ class TransparentReads:
             failure = error
         try:
             self._reconnect(query, failure)
-            _forget(failure)
+            let_go(failure)
             return type(connection).create_cursor(connection, *args, **kwargs)
         finally:
             del failure
@@ -219,13 +220,6 @@ class TransparentReads:
 def _has_lost_its_session(error: Error) -> bool:
     known = classify(error)
     return known is not None and known.connection_lost
-
-
-def _forget(failure: Exception) -> None:
-    """Let go of the frames of an error that nobody will see: with them the query's cursor would stay open until a gc."""
-    for link in (failure, failure.__cause__):
-        if link is not None:
-            link.__traceback__ = None
 
 
 def _only_reads(sql: str) -> bool:

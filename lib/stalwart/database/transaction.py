@@ -21,9 +21,10 @@ from stalwart.database.classification import classify
 from stalwart.database.codes import TRANSIENT
 from stalwart.database.instances import Instances, keep_watch
 from stalwart.database.recovery import BlockPlan
+from stalwart.database.watch import CallWatch
 from stalwart.exceptions import ConfigurationError, StalwartError
 from stalwart.policies.backoff import Backoff
-from stalwart.policies.marker import GIVEN_UP, links, note
+from stalwart.policies.marker import GIVEN_UP, links, mark, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,23 +98,27 @@ class Resilient:
     ) -> R:
         attempts = 0
         before = sys.exception()
+        # What it commits there stays, whatever becomes of this transaction.
+        elsewhere = CallWatch(
+            (connections[each] for each in connections if each != self._using), settles=False
+        )
         while True:
             block = Block(connection, self._plan, name, replays=False)
             block.attempts = attempts
             try:
-                with instances:
+                with instances, elsewhere:
                     return _once(block, connection, function)
             except Exception as error:  # noqa: BLE001  told apart below; what is not ours is raised again
                 failure = error
             try:
-                self._prepare_another(failure, block, name, instances, before)
+                self._prepare_another(failure, block, name, before, _refusal(block, instances, elsewhere))
             finally:
                 del failure  # its traceback holds this frame: a cycle
             attempts = block.attempts
             instances.put_back()
 
     def _prepare_another(
-        self, failure: Exception, block: Block, name: str, instances: Instances, before: BaseException | None
+        self, failure: Exception, block: Block, name: str, before: BaseException | None, refusal: str | None
     ) -> None:
         """Wait for what another run needs; raises the failure when there is none."""
         known = classify(failure, before)
@@ -124,14 +129,21 @@ class Resilient:
             raise failure
         if known.origin.connection not in (None, block.connection):
             raise failure  # of another database, whose transaction is not ours
-        refusal = (
-            instances.refusal if block.side_effect is None else f"it has a side effect: {block.side_effect}"
-        )
         if refusal is not None:
             note(failure, f"resilient_transaction did not run {name} again: {refusal}.")
+            mark(failure)
         if refusal is not None or given_up:
             raise failure
         block.await_another(failure, known)
+
+
+def _refusal(block: Block, instances: Instances, elsewhere: CallWatch) -> str | None:
+    """Why a function must not run again, None when it may."""
+    if block.side_effect is not None:
+        return f"it has a side effect: {block.side_effect}"
+    if elsewhere.committed or elsewhere.doubtful:
+        return "it has written to another database, and that stays"
+    return instances.refusal
 
 
 def _once(block: Block, connection: BaseDatabaseWrapper, function: Callable[[], R]) -> R:
@@ -192,7 +204,7 @@ def resilient_transaction(
     PostgreSQL with psycopg 3 and for SQLite.
 
     **The decorator** runs the function again, with its arguments as they were: model instances among them get their fields
-    back, other instances that it saved their key and state.
+    back, other instances that it saved their key and state. It does not when it has committed something on another database.
 
     **COMMIT** is never guessed (PostgreSQL): when its reply is lost, the server is asked what became of the transaction,
     and only one that surely did not happen is repeated; else `CommitOutcomeUnknown`. `on_commit` hooks run once. With

@@ -48,6 +48,7 @@ class CallWatch:
     Args:
         connections: Django's, of the thread that runs the queries.
         shared: the thread runs the queries of other coroutines too.
+        settles: a lost COMMIT is looked up.
 
     Attributes:
         committed: something that this call wrote is committed.
@@ -55,9 +56,16 @@ class CallWatch:
         lost: driver's connections that a statement of this call lost.
     """
 
-    __slots__ = ("_replaced", "_shared", "committed", "connections", "doubtful", "lost")
+    __slots__ = ("_replaced", "_settles", "_shared", "committed", "connections", "doubtful", "lost")
 
-    def __init__(self, connections: Iterable[BaseDatabaseWrapper] = (), *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        connections: Iterable[BaseDatabaseWrapper] = (),
+        *,
+        shared: bool = False,
+        settles: bool = True,
+    ) -> None:
+        self._settles = settles
         self.connections = tuple(connections)
         self.committed = False
         self.doubtful: tuple[str, str] | None = None
@@ -68,7 +76,8 @@ class CallWatch:
     def __enter__(self) -> CallWatch:
         for connection in self.connections:
             connection.execute_wrappers.append(self)
-            Settling.install(connection, wrote_in_transaction)
+            if self._settles:
+                Settling.install(connection, wrote_in_transaction)
         return self
 
     def enter(self, begun: list[CallWatch]) -> CallWatch:

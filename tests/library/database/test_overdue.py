@@ -796,7 +796,7 @@ def test_a_foreign_hook_around_ours_stays(postgres) -> None:
 
 
 @override_settings(STALWART=WITH_LIMIT)
-@pytest.mark.parametrize("way", ["retry", "block"])
+@pytest.mark.parametrize("way", ["retry", "block", "decorator"])
 def test_a_repeat_does_not_wait_for_its_own_dead_predecessor(proxy, seen, way) -> None:
     """A session that was cut off while it held a row's lock, and had no transaction id yet, is ended before the repeat."""
     Account.objects.create(name="a", value=0)
@@ -814,6 +814,8 @@ def test_a_repeat_does_not_wait_for_its_own_dead_predecessor(proxy, seen, way) -
     try:
         if way == "retry":
             database_retry(transaction.atomic(work))()
+        elif way == "decorator":
+            resilient_transaction(work)()
         else:
             with resilient_transaction():
                 work()

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import (
+    DatabaseError,
     IntegrityError,
     OperationalError,
     close_old_connections,
@@ -523,3 +526,41 @@ def test_a_dead_idle_connection_is_no_matter(postgres) -> None:
     with resilient_transaction():
         Entry.objects.create(text="x")
     assert Entry.objects.count() == 1
+
+
+def test_cursors_from_before_the_loss_go_on(postgres) -> None:
+    """One that was opened and not used yet, one that was read in part, one whose statement had failed: no further attempt."""
+    Entry.objects.bulk_create([Entry(text=letter) for letter in "abc"])
+    with (
+        resilient_transaction(max_retries=1),
+        connection.cursor() as unused,
+        connection.cursor() as reading,
+        connection.cursor() as failed,
+    ):
+        reading.execute("SELECT text FROM warehouse_entry ORDER BY id")
+        assert reading.fetchone() == ("a",)
+        with contextlib.suppress(DatabaseError), transaction.atomic():
+            failed.execute("SELECT * FROM nothing")
+        terminate(postgres)
+        Entry.objects.create(text="d")
+        assert reading.fetchall() == [("b",), ("c",)]
+        for cursor in (unused, failed):
+            cursor.execute("SELECT count(*) FROM warehouse_entry")
+            assert cursor.fetchone() == (4,)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_nothing_waits_for_the_garbage_collector(postgres, lost) -> None:
+    """A block that is over is freed at once, with its log and its cursors; also one that was replayed."""
+    gc.collect()
+    gc.disable()
+    try:
+        with resilient_transaction():
+            Entry.objects.create(text="a")
+            block = weakref.ref(connections["default"].__dict__["_stalwart_open_blocks"][0])
+            if lost:
+                terminate(postgres)
+            Entry.objects.create(text="b")
+        assert block() is None
+    finally:
+        gc.enable()

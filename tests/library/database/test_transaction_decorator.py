@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -283,3 +284,42 @@ def test_a_demoted_primary_is_waited_out(seen) -> None:
     assert (len(calls), Entry.objects.count()) == (2, 1)
     [restored] = [event for event in seen if isinstance(event, ConnectionRestored)]
     assert restored.attempts > 1
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_what_is_committed_on_another_database_is_not_committed_twice(postgres, atomic) -> None:
+    """It stays when this transaction is rolled back, so the function must not run again, under no retry at all."""
+    calls = []
+
+    @resilient_operation(delay=0)
+    @resilient_transaction
+    def work() -> None:
+        calls.append(1)
+        Entry.objects.create(text="a")
+        with transaction.atomic("lite") if atomic else contextlib.nullcontext():
+            Entry.objects.using("lite").create(text="b")
+        terminate(postgres)
+        Entry.objects.create(text="c")
+
+    with pytest.raises(OperationalError) as caught:
+        work()
+    assert any("another database" in note for note in caught.value.__notes__)
+    assert (len(calls), Entry.objects.count(), Entry.objects.using("lite").count()) == (1, 0, 1)
+
+
+def test_what_is_rolled_back_on_another_database_stands_in_nobodys_way(postgres) -> None:
+    """Nor what was only read there."""
+    calls = []
+
+    @resilient_transaction
+    def work() -> None:
+        calls.append(Entry.objects.using("lite").count())
+        with contextlib.suppress(LookupError), transaction.atomic("lite"):
+            Entry.objects.using("lite").create(text="b")
+            raise LookupError
+        if len(calls) == 1:
+            terminate(postgres)
+        Entry.objects.create(text="c")
+
+    work()
+    assert (calls, Entry.objects.count()) == ([0, 0], 1)
