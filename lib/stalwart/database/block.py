@@ -24,7 +24,7 @@ from stalwart.database.recovery import BlockPlan
 from stalwart.database.replay import code_of, may_pass
 from stalwart.database.statements import Kind
 from stalwart.exceptions import TransactionLost
-from stalwart.policies.marker import mark, note
+from stalwart.policies.marker import forbid, note
 
 
 class Block(Committing):
@@ -217,7 +217,7 @@ class Block(Committing):
 
     def _keep_from_repeats(self, error: BaseException | None) -> None:
         if self.side_effect is not None and error is not None:
-            mark(error)  # a retry around the block must not run it again either
+            forbid(error, f"it has a side effect: {self.side_effect}")  # whoever is around the block
 
     def await_another(self, failure: Exception, known: Classification) -> None:
         """For the decorator, after the end: wait for what another transaction needs. Raises the failure when there is none."""

@@ -18,7 +18,7 @@ from stalwart.database.retry_plan import RetryPlan
 from stalwart.database.watch import CallWatch
 from stalwart.exceptions import CommitOutcomeUnknown, StalwartError
 from stalwart.policies.deadline import Deadline
-from stalwart.policies.marker import GIVEN_UP, mark, note
+from stalwart.policies.marker import GIVEN_UP, forbid, mark, note
 
 
 class FailedCall:
@@ -77,6 +77,8 @@ class FailedCall:
         if isinstance(verdict, Unknown):
             events.emit(events.OutcomeUnknown(self._name, verdict.alias, None, verdict.during))
             raise CommitOutcomeUnknown(verdict.alias, None, verdict.during) from failure
+        if reason is not None and isinstance(verdict, GiveUp):
+            forbid(failure, reason)
         raise failure if reason is None else self._given_up(failure, reason)
 
     def _is_overload(self) -> bool:

@@ -24,7 +24,7 @@ from stalwart.database.recovery import BlockPlan
 from stalwart.database.watch import CallWatch
 from stalwart.exceptions import ConfigurationError, StalwartError
 from stalwart.policies.backoff import Backoff
-from stalwart.policies.marker import GIVEN_UP, links, mark, note
+from stalwart.policies.marker import GIVEN_UP, forbid, links, note
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,7 +131,7 @@ class Resilient:
             raise failure  # of another database, whose transaction is not ours
         if refusal is not None:
             note(failure, f"resilient_transaction did not run {name} again: {refusal}.")
-            mark(failure)
+            forbid(failure, refusal)
         if refusal is not None or given_up:
             raise failure
         block.await_another(failure, known)

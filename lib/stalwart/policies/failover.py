@@ -13,8 +13,9 @@ from stalwart import events
 from stalwart.exceptions import CircuitOpen, CommitOutcomeUnknown, ConfigurationError, StalwartError
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.faults import Kinds, matcher
-from stalwart.policies.marker import links
+from stalwart.policies.marker import links, note
 from stalwart.policies.phases import Permit
+from stalwart.policies.registry import objection_to
 from stalwart.policies.switch import ERRORS, Switch
 
 T = TypeVar("T")
@@ -58,7 +59,8 @@ class Failover(Generic[T]):
         targets: in order of preference, the primary first; by name, or a sequence (named "0", "1", ...). Callables,
             addresses, database aliases: whatever the function given to `run` wants.
         on: errors after which the next target is tried; by default every `Exception` but mistakes of the calling code. A
-            `CommitOutcomeUnknown` never is: a second target would write a second time.
+            `CommitOutcomeUnknown` never is: a second target would write a second time; nor is any error of which a part of the
+            library knows that something was done all the same.
         repeat: False when a call must not be made twice: then an error is raised, and only later calls switch.
         retry_after: seconds until a failed target is tried again; grows by half with each try, to five times as much.
         suspect_after: seconds; must be longer than any call that is in order. None switches this off.
@@ -253,6 +255,9 @@ class _Attempt(Generic[T]):
         # A refusal (an open circuit, a full bulkhead) means that nothing was called there, so it may always go on.
         refused = isinstance(error, StalwartError) and not isinstance(error, ConfigurationError)
         if not refused and not (owner._repeat and owner._wanted(error)):
+            raise error
+        if not refused and (objection := objection_to(error)) is not None:
+            note(error, f"failover {owner.name!r} did not go on to another target: {objection}.")
             raise error
         self._error = error
 

@@ -23,6 +23,16 @@ def mark(error: BaseException) -> None:
     error.__dict__[GIVEN_UP] = True
 
 
+FORBIDDEN = "_stalwart_forbidden"
+"""Name of the attribute that holds why the work must not be done again by anybody, on another target neither."""
+
+
+def forbid(error: BaseException, reason: str) -> None:
+    """Mark `error`, and say why what has failed with it must never be done again: it has had an effect that stays."""
+    mark(error)
+    error.__dict__.setdefault(FORBIDDEN, reason)
+
+
 def note(error: BaseException, text: str) -> None:
     """`error.add_note(text)`, also for exceptions that refuse to be changed (frozen dataclasses): they go without."""
     with contextlib.suppress(AttributeError, TypeError):

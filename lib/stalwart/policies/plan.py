@@ -10,12 +10,12 @@ from typing import Any
 
 from stalwart import events
 from stalwart.exceptions import BulkheadFull, CircuitOpen, CommitOutcomeUnknown, StalwartError
-from stalwart.policies import registry
 from stalwart.policies.backoff import Backoff
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.budget import RetryBudget
 from stalwart.policies.deadline import ambient
 from stalwart.policies.marker import GIVEN_UP, links, mark, note
+from stalwart.policies.registry import objection_to
 from stalwart.policies.switch import Switch
 
 logger = logging.getLogger("stalwart.policies")
@@ -105,7 +105,7 @@ class Course:
         if self._calls > plan.max_retries:
             self._give_up(f"max_retries={plan.max_retries} are used up")
             return None
-        if (objection := _objection(failure)) is not None:
+        if (objection := objection_to(failure, self._before)) is not None:
             self._give_up(objection)
             return None
         wait = plan.backoff.wait(self._calls, plan.random)
@@ -174,16 +174,3 @@ class Course:
         events.emit(
             events.RetryGivenUp(self._plan.name, self._calls, reason, "failure", type(failure).__name__, None)
         )
-
-
-def _objection(failure: Exception) -> str | None:
-    """Why some part of the library knows that the call must not be made again."""
-    for name, object_to in registry.objections.all().items():
-        try:
-            reason = object_to(failure)
-        except Exception:  # must not take the place of the error; in doubt, nothing is done twice
-            logger.exception("the objection %r failed; the call is not repeated", name)
-            reason = f"the objection {name!r} could not be asked"
-        if reason is not None:
-            return reason
-    return None

@@ -8,11 +8,15 @@ gauges       "cpu"      -> a number that says how busy something is (a compressi
 from __future__ import annotations
 
 import difflib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
 from stalwart.exceptions import ConfigurationError
+from stalwart.policies.marker import FORBIDDEN, links
+
+logger = logging.getLogger("stalwart.policies")
 
 T = TypeVar("T")
 
@@ -26,7 +30,7 @@ Gauge: TypeAlias = Callable[[], float]
 """Returns the present value, quickly."""
 
 Objection: TypeAlias = Callable[[Exception], "str | None"]
-"""Gets the error of a failed call; the reason why `resilient_operation` must not repeat it, None when there is none."""
+"""Gets the error of a failed call; the reason why the call must not be made again, None when there is none."""
 
 
 class Registry(Generic[T]):
@@ -108,3 +112,24 @@ recoveries: Registry[Recovery] = Registry("recovery strategy")
 remedies: Registry[Remedy] = Registry("remedy")
 gauges: Registry[Gauge] = Registry("gauge")
 objections: Registry[Objection] = Registry("objection")
+
+
+def objection_to(failure: Exception, until: BaseException | None = None) -> str | None:
+    """Why a call must not be made again, neither there nor elsewhere, as far as a part of the library knows; None when none does.
+
+    Args:
+        failure: of the call.
+        until: what was being handled before the call; it is no part of the failure.
+    """
+    for link in links(failure, until):
+        if FORBIDDEN in link.__dict__:
+            return str(link.__dict__[FORBIDDEN])
+    for name, object_to in objections.all().items():
+        try:
+            reason = object_to(failure)
+        except Exception:  # must not take the place of the error; in doubt, nothing is done twice
+            logger.exception("the objection %r failed; the call is not repeated", name)
+            reason = f"the objection {name!r} could not be asked"
+        if reason is not None:
+            return reason
+    return None

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from warehouse.models import Account, Company, Entry, Item
 
-from stalwart import database_retry, resilient_operation, resilient_transaction
+from stalwart import Failover, database_retry, resilient_operation, resilient_transaction
 from stalwart.database import mark_side_effect
 from stalwart.events import ConnectionRestored, RetryScheduled
 from stalwart.exceptions import ConfigurationError
@@ -323,3 +323,19 @@ def test_what_is_rolled_back_on_another_database_stands_in_nobodys_way(postgres)
 
     work()
     assert (calls, Entry.objects.count()) == ([0, 0], 1)
+
+
+def test_a_side_effect_goes_to_no_other_target_either(postgres) -> None:
+    """A failover between two databases would send the invoice a second time."""
+    calls = []
+
+    def work(alias: str) -> None:
+        calls.append(alias)
+        with resilient_transaction(alias):
+            mark_side_effect("sent the invoice", using=alias)
+            terminate(postgres)
+            Entry.objects.using(alias).create(text="x")
+
+    with pytest.raises(OperationalError):
+        Failover("ledgers", ["default", "lite"]).run(work)
+    assert calls == ["default"]

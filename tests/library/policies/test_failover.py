@@ -9,8 +9,10 @@ import pytest
 
 from stalwart import events
 from stalwart.exceptions import BulkheadFull, CircuitOpen, CommitOutcomeUnknown, ConfigurationError
+from stalwart.policies import registry
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.failover import Failover
+from stalwart.policies.marker import forbid
 
 
 class Site:
@@ -158,6 +160,30 @@ def test_an_unknown_outcome_goes_nowhere_else(clock, options) -> None:
     with pytest.raises(OSError):
         failover.run(write)
     assert calls == ["m"]
+
+
+def test_what_was_done_all_the_same_goes_nowhere_else(clock) -> None:
+    """An error that bears the word of a layer below, or to which a part of the library objects."""
+    failover, calls = Failover("quotes", ["m", "s"], clock=clock), []
+
+    def write(target):
+        calls.append(target)
+        error = OSError()
+        if target == "m":
+            forbid(error, "the invoice is sent")
+        raise error
+
+    with pytest.raises(OSError) as caught:
+        failover.run(write)
+    assert calls == ["m"]
+    assert "the invoice is sent" in caught.value.__notes__[0]
+    undo = registry.objections.register("test", lambda error: "it may have written")
+    try:
+        with pytest.raises(OSError):
+            failover.run(lambda target: write("s"))
+    finally:
+        undo()
+    assert calls == ["m", "s"]
 
 
 def test_mistakes_go_nowhere_else_and_refusals_do(clock) -> None:
