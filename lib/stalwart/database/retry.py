@@ -105,7 +105,7 @@ def database_retry(
     if isinstance(max_retries, bool) or max_retries < 0:
         raise ConfigurationError(f"max_retries is {max_retries!r}; use a whole number, 0 or more")
     types, classes = _split(on)
-    aliases = None if using is None else ((using,) if isinstance(using, str) else tuple(using))
+    aliases = None if using is None else _aliases(using)
     plan = RetryPlan(
         max_retries=max_retries,
         backoff=Backoff(base=delay, multiplier=backoff, cap=max_delay),
@@ -139,8 +139,16 @@ def database_retry(
     return decorate
 
 
+def _aliases(using: str | Iterable[str]) -> tuple[str, ...]:
+    aliases = (using,) if isinstance(using, str) or not isinstance(using, Iterable) else tuple(using)
+    if not aliases or not all(isinstance(each, str) for each in aliases):
+        raise ConfigurationError(f"using is {using!r}; use an alias of settings.DATABASES, or some of them")
+    return aliases
+
+
 def _split(on: On) -> tuple[tuple[type[Exception], ...], frozenset[ErrorClass]]:
-    entries = (on,) if isinstance(on, (type, ErrorClass)) else tuple(on)
+    several = isinstance(on, Iterable) and not isinstance(on, (type, str))
+    entries: tuple[Any, ...] = tuple(cast("Iterable[Any]", on)) if several else (on,)
     for entry in entries:
         if not isinstance(entry, ErrorClass) and not (
             isinstance(entry, type) and issubclass(entry, Exception)

@@ -6,12 +6,12 @@ would come back at the same moment, the cap.
 
 from __future__ import annotations
 
-import math
 import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from stalwart.exceptions import ConfigurationError
+from stalwart.policies.finite import is_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Backoff:
     def __post_init__(self) -> None:
         for name in ("base", "cap"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if not (is_finite(value) and value >= 0):
                 raise ConfigurationError(f"{name} is {value!r}; use a finite number of seconds, 0 or more")
-        if not (math.isfinite(self.multiplier) and self.multiplier >= 1):
+        if not (is_finite(self.multiplier) and self.multiplier >= 1):
             raise ConfigurationError(f"multiplier is {self.multiplier!r}; use a finite number of at least 1")
 
     def ceiling(self, repeat: int) -> float:

@@ -7,11 +7,11 @@ tokens, 14 a retry, so 35 retries in a burst, and one per 14 successes after tha
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import Any, ClassVar, Self
 
 from stalwart.exceptions import ConfigurationError
+from stalwart.policies.finite import is_finite
 from stalwart.policies.shared import Shared
 
 
@@ -75,7 +75,7 @@ class RetryBudget:
             14.0 if cost is None else cost,
             1.0 if earned is None else earned,
         )
-        if not all(math.isfinite(value) and value > 0 for value in wanted) or wanted[1] > wanted[0]:
+        if not all(is_finite(value) and value > 0 for value in wanted) or wanted[1] > wanted[0]:
             raise ConfigurationError(
                 f"capacity, cost and earned of retry budget {self.name!r} are {wanted}; use positive numbers, and a cost "
                 "that a full bucket can pay"

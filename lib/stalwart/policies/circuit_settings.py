@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TypedDict
 
 from stalwart.exceptions import ConfigurationError
 from stalwart.policies.faults import Kinds
+from stalwart.policies.finite import is_finite
 
 
 class BreakerOptions(TypedDict, total=False):
@@ -72,9 +72,9 @@ class BreakerSettings:
                 raise ConfigurationError(f"{name} is {value!r}; use a whole number of at least 1")
         for name in ("window_seconds", "slow_seconds", "open_for", "max_open_for", "lease"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not (is_finite(value) and value > 0):
                 raise ConfigurationError(f"{name} is {value!r}; use a finite number of seconds above 0")
-        if not (math.isfinite(self.growth) and self.growth >= 1):
+        if not (is_finite(self.growth) and self.growth >= 1):
             raise ConfigurationError(f"growth is {self.growth!r}; use a finite number of at least 1")
         if self.window_seconds is None and self.minimum_calls > self.window:
             raise ConfigurationError(

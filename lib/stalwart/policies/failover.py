@@ -13,6 +13,7 @@ from stalwart import events
 from stalwart.exceptions import CircuitOpen, CommitOutcomeUnknown, ConfigurationError, StalwartError
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.faults import Kinds, matcher
+from stalwart.policies.finite import is_finite
 from stalwart.policies.marker import links, note
 from stalwart.policies.phases import Permit
 from stalwart.policies.registry import objection_to
@@ -86,7 +87,7 @@ class Failover(Generic[T]):
         named = targets if isinstance(targets, Mapping) else {str(i): each for i, each in enumerate(targets)}
         if not named:
             raise ConfigurationError(f"failover {name!r} has no target; give at least the primary")
-        if suspect_after is not None and not suspect_after > 0:
+        if suspect_after is not None and not (is_finite(suspect_after) and suspect_after > 0):
             raise ConfigurationError(f"suspect_after is {suspect_after!r}; use seconds above 0, or None")
         self.name = name
         self._wanted = matcher(on, "on")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stalwart.exceptions import ConfigurationError
+from stalwart.policies.finite import is_finite
 
 
 class Limit(Protocol):
@@ -34,7 +35,7 @@ class Fixed:
     value: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value >= 1):
+        if not (is_finite(self.value) and self.value >= 1):
             raise ConfigurationError(f"the limit is {self.value!r}; use a whole number of at least 1")
 
     def learn(self, seconds: float, in_flight: int, *, dropped: bool) -> None:

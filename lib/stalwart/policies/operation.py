@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import math
 import random as _random
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from stalwart.policies.backoff import Backoff
 from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.budget import UNLIMITED, RetryBudget
 from stalwart.policies.faults import Kinds, matcher
+from stalwart.policies.finite import is_finite
 from stalwart.policies.plan import Plan
 from stalwart.policies.switch import ERRORS, Switch
 
@@ -109,7 +109,7 @@ def resilient_operation(
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
         raise ConfigurationError(f"max_retries is {max_retries!r}; use a whole number, 0 or more")
     for argument, value in (("timeout", timeout), ("attempt_timeout", attempt_timeout)):
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not (is_finite(value) and value > 0):
             raise ConfigurationError(f"{argument} is {value!r}; use a finite number of seconds above 0")
     waits = Backoff(base=delay, multiplier=backoff, cap=max_delay)
     wanted = matcher(on, "on")

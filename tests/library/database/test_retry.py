@@ -748,6 +748,11 @@ def test_generators_and_non_functions_are_refused() -> None:
         {"backoff": 0.5},
         {"on": "40001"},
         {"max_retries": True},
+        {"delay": "0.1"},
+        {"delay": None},
+        {"on": 7},
+        {"using": 7},
+        {"using": []},
     ):
         with pytest.raises(ConfigurationError):
             database_retry(**arguments)

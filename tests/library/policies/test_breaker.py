@@ -523,6 +523,7 @@ def test_copies_are_the_same_circuit() -> None:
         {"window": True},
         {"open_for": float("inf")},
         {"lease": 0},
+        {"open_for": "1"},
         {"growth": 0.5},
         {"counts": KeyboardInterrupt},
     ],

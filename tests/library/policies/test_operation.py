@@ -564,6 +564,8 @@ def test_other_things_are_refused(thing) -> None:
         ((), {"on": KeyboardInterrupt}),
         ((), {"on": 7}),
         ((), {"delay": -1}),
+        ((), {"delay": "1"}),
+        ((), {"timeout": "1"}),
         ((), {"circuit_breaker": "quotes"}),
         ((), {"budget": 3}),
     ],
