@@ -10,13 +10,14 @@ from stalwart import events
 from stalwart.database import isolation
 from stalwart.database.classification import classify
 from stalwart.database.codes import ENDED_WHILE_IDLE, ErrorClass
+from stalwart.database.driver import ask
 from stalwart.database.marker import row
 from stalwart.database.outcome import Outcome, resolve
 from stalwart.database.reconnect import close_quietly
 from stalwart.database.recovery import Recoverable
-from stalwart.database.replay import may_pass
+from stalwart.database.replay import Replay, may_pass
 from stalwart.database.state import WrapperState
-from stalwart.exceptions import CommitOutcomeUnknown, TransactionLost
+from stalwart.exceptions import CommitOutcomeUnknown, ReplayMismatch, TransactionLost
 from stalwart.policies.deadline import Deadline
 
 
@@ -35,7 +36,8 @@ class Committing(Recoverable):
             sent = False
             try:
                 self._refuse_a_silent_rollback()
-                if self._wrote or self._opaque:
+                # Without a log there is nothing by which it could be told later that nothing was written.
+                if self._wrote or self._opaque or not self.log.recording:
                     self._fetch_id()
                 sent = True
                 self._send_commit()
@@ -83,6 +85,8 @@ class Committing(Recoverable):
                 # Only a server that takes writes can say for certain that a marker will never be written.
                 if self._reconnect(connection.connection, writable=self._marker is not None) is not None:
                     outcome = Outcome.ABORTED if harmless else Outcome.UNKNOWN
+                elif harmless and not (self._has_no_id or self._only_reads()):
+                    outcome = Outcome.UNKNOWN
                 elif harmless:
                     # It had nothing to commit. Only what a serializable one has read is not certain before its COMMIT is.
                     serializable = isolation.is_serializable(connection, self._plan.isolation)
@@ -104,6 +108,22 @@ class Committing(Recoverable):
             seconds = self._plan.clock() - began
             events.emit(events.CommitResolved(self._operation, connection.alias, ticket.xid, done, seconds))
         return done
+
+    def _only_reads(self) -> bool:
+        """Whether the log runs where the server lets nothing be written: a view can hold a function that writes."""
+        connection = self.connection
+        try:
+            self._begin_again()
+            ask(connection, "SELECT set_config('transaction_read_only', 'on', true)")
+            Replay(connection, self.log, verify=False).run()
+            return not self._differences()
+        except (Error, ReplayMismatch):
+            return False
+        finally:
+            if self._roll_back():
+                connection.set_autocommit(True)
+            else:
+                close_quietly(connection)
 
     def _look(self, deadline: Deadline) -> Outcome | None:
         """What a new connection says; None when it was lost as well and another one may be tried."""

@@ -184,7 +184,8 @@ class Recoverable:
         while True:
             try:
                 self._wait(known, failure)
-                self._begin_again(failure)
+                self._begin_again()
+                self._refuse_another_session(failure)
                 Replay(self.connection, self.log, verify=self._plan.verify).run()
                 # Where an error has just been seen, and its savepoint awaits its rollback, the server takes no question.
                 if self._wrote and not (
@@ -209,21 +210,28 @@ class Recoverable:
                 raise failure
             known = latest
 
-    def _begin_again(self, error: Error) -> None:
+    def _begin_again(self) -> None:
         self._ticket = None
         self._marker = None
         self._prepare()
-        if self._postgresql and self.log.entries:
-            differs = isolation.differences(self._traits, isolation.traits(self.connection.connection))
-            if differs:
-                note(
-                    error,
-                    "resilient_transaction did not replay this transaction: the lost session had settings of its own "
-                    f"({', '.join(differs)}), and the new one has not. Set them in a receiver of connection_created.",
-                )
-                mark(error)
-                raise error
         self.connection.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+
+    def _refuse_another_session(self, error: Error) -> None:
+        differs = self._differences()
+        if differs:
+            note(
+                error,
+                "resilient_transaction did not replay this transaction: the lost session had settings of its own "
+                f"({', '.join(differs)}), and the new one has not. Set them in a receiver of connection_created.",
+            )
+            mark(error)
+            raise error
+
+    def _differences(self) -> list[str]:
+        """The settings in which the session is another one than the log was made in."""
+        if not (self._postgresql and self.log.entries):
+            return []
+        return isolation.differences(self._traits, isolation.traits(self.connection.connection))
 
     def _wait(self, known: Classification, error: Exception) -> None:
         """End the failed transaction, wait a moment, and have a usable connection again."""

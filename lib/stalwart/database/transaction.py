@@ -207,7 +207,9 @@ def resilient_transaction(
     back, other instances that it saved their key and state. It does not when it has committed something on another database.
 
     **COMMIT** is never guessed (PostgreSQL): when its reply is lost, the server is asked what became of the transaction,
-    and only one that surely did not happen is repeated; else `CommitOutcomeUnknown`. `on_commit` hooks run once. With
+    and only one that surely did not happen is repeated; else `CommitOutcomeUnknown`. The transaction's id, which this takes,
+    comes along with the first write; a decorated function in which none was seen asks for it before COMMIT, which is a round
+    trip: functions inside a view write unseen. `on_commit` hooks run once. With
     `STALWART["DATABASE"]["COMMIT_MARKER"]` the answer is certain also after a crash or a failover of the server.
 
     Only the outermost block retries: inside another transaction, and with autocommit off, it is `atomic`. With the part

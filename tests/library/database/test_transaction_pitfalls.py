@@ -15,6 +15,7 @@ from stalwart import events, resilient_transaction
 from stalwart.database import mark_side_effect
 from stalwart.events import CommitResolved, RetryScheduled, TransactionReplayed
 from stalwart.exceptions import CommitOutcomeUnknown, ReplayMismatch
+from stalwart.testing import lose_commit_reply
 from workbench.servers.proxy import Proxy
 
 pytestmark = pytest.mark.usefixtures("django_db")
@@ -259,3 +260,46 @@ def test_a_commit_that_runs_too_long_for_a_client_that_is_gone_is_ended(postgres
             admin.execute("DROP TRIGGER slow ON warehouse_entry; DROP FUNCTION slow(); DROP SEQUENCE once")
     assert Entry.objects.count() == 1
     assert [event.committed for event in seen if isinstance(event, CommitResolved)] == [False]
+
+
+@pytest.mark.parametrize("form", ["block", "decorator"])
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("text", ["SELECT * FROM hidden_write", "SELECT hidden_write/**/()"])
+def test_a_write_that_nobody_could_see_is_neither_lost_nor_doubled(form, committed, text) -> None:
+    """A view and a function that write: by their words these only read, and the reply to their COMMIT is lost."""
+
+    def body() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(text)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION hidden_write() RETURNS integer LANGUAGE sql AS "
+            "$$ INSERT INTO warehouse_entry (text) VALUES ('x') RETURNING 1 $$; "
+            "CREATE VIEW hidden_write AS SELECT hidden_write() AS one"
+        )
+    try:
+        with lose_commit_reply(committed=committed, even_on="library"):
+            if (
+                form == "block"
+            ):  # has not asked for its id, which would be a round trip for every block that reads
+                with pytest.raises(CommitOutcomeUnknown), resilient_transaction():
+                    body()
+            else:
+                resilient_transaction(body)()
+        assert Entry.objects.count() == (1 if form == "decorator" else committed)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP VIEW hidden_write; DROP FUNCTION hidden_write()")
+
+
+@pytest.mark.parametrize("isolation", [None, "serializable"])
+def test_a_block_that_surely_read_only_ends_well(isolation, seen) -> None:
+    """Its statements run again where the server lets nothing be written, and so its lost COMMIT is no matter."""
+    Entry.objects.bulk_create([Entry(text=str(number)) for number in range(30)])
+    with lose_commit_reply(even_on="library"), resilient_transaction(isolation=isolation):
+        assert len(list(Entry.objects.iterator(chunk_size=20))) == 30
+        with contextlib.suppress(LookupError), transaction.atomic():
+            raise LookupError
+    assert not any(isinstance(event, events.OutcomeUnknown) for event in seen)
+    Entry.objects.create(text="the connection is fine afterwards")
