@@ -110,10 +110,7 @@ class Block(Committing):
     def rides(self, cursor: Any, sql: Any) -> bool:
         """Whether the query for the transaction's id goes along with this statement."""
         return (
-            self._postgresql
-            and self._ticket is None
-            and isinstance(sql, str)
-            and isolation.sends_simple_queries(cursor)
+            self._postgresql and self._ticket is None and isinstance(sql, str) and isolation.can_ride(cursor)
         )
 
     def arrived(self, cursor: Any) -> None:

@@ -116,9 +116,15 @@ def has_failed(driver: Any) -> bool:
     return bool(driver.pgconn.transaction_status == 3)  # INERROR
 
 
-def sends_simple_queries(cursor: Any) -> bool:
-    """Whether the cursor sends its text as it is, so that it may hold two statements."""
-    return isinstance(cursor, _client_cursor()) and cursor.format == 0
+def can_ride(cursor: Any) -> bool:
+    """Whether a question for the transaction's id can go in front of a statement of this cursor, in the same message."""
+    if not isinstance(cursor, _client_cursor()) or cursor.format != 0:
+        return False  # it does not send its text as it is, so that must not hold two statements
+    pgconn: Any = cursor.connection.pgconn
+    if pgconn.pipeline_status:
+        return False  # nor there; and the answer comes only when nobody waits for it
+    # A standby gives no ids: its refusal would hide the statement's own.
+    return bool(pgconn.parameter_status(b"in_hot_standby") != b"on")
 
 
 @cache

@@ -103,14 +103,7 @@ class Settling:
             type(connection)._commit(connection)
 
     def _rides(self, cursor: Any, sql: Any, *, many: bool) -> bool:
-        driver: Any = self._connection.connection
-        return (
-            not many
-            and isinstance(sql, str)
-            and isolation.sends_simple_queries(cursor)
-            # A standby gives no ids: its refusal would hide the statement's own.
-            and driver.pgconn.parameter_status(b"in_hot_standby") != b"on"
-        )
+        return not many and isinstance(sql, str) and isolation.can_ride(cursor)
 
     def _make_ticket(self, xid: bytes, token: str) -> Ticket:
         driver: Any = self._connection.connection

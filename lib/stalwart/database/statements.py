@@ -37,6 +37,7 @@ _FUNCTIONS = re.compile(
     r"\b(pg_(?:try_)?advisory_\w+|pg_notify|set_config|setval|lo_\w+|dblink\w*|pg_(?:terminate|cancel)_backend)\s*\(",
     re.IGNORECASE,
 )
+_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?UPDATE\b|\bFOR\s+(?:KEY\s+)?SHARE\b", re.IGNORECASE)
 _PRAGMA_ASSIGNS = re.compile(r"\bPRAGMA\s+[\w.]+\s*=", re.IGNORECASE)
 _CALL = re.compile(r"([\w\"]+)\s*\(")
 # What may stand before a bracket in a SELECT that surely changes nothing: words, and the functions of Django's ORM.
@@ -103,11 +104,12 @@ def _read(sql: str) -> Kind:
     word = first_word(sql)
     savepoint = word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and " TO " in sql.upper())
     writes = not savepoint and word != "SET" and not reads_only(sql)
-    locks = writes or " FOR " in sql.upper()
+    locks = writes or _LOCKS.search(sql) is not None
     opaque = not writes and any(name.strip('"').upper() not in _HARMLESS_CALLS for name in _CALL.findall(sql))
     counts = writes and "RETURNING" not in sql.upper()
     inserts = word == "INSERT"
-    returns = inserts and RETURNING.search(sql) is not None and not sql.rstrip().endswith(";")
+    commented = "--" in sql or "/*" in sql  # a column that is added to a comment is none
+    returns = inserts and RETURNING.search(sql) is not None and ";" not in sql and not commented
     refusal = None if savepoint else _unreplayable(word, sql)
     sets = word == "SET" or opaque
     plain = not (writes or sets or refusal)

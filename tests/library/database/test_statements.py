@@ -66,6 +66,22 @@ def test_any_statement_of_a_text_can_end_the_possibility_of_a_replay() -> None:
     assert describe("DO $$ BEGIN DELETE FROM x; END $$").unreplayable is None
 
 
+def test_row_locks_are_told_by_their_clause() -> None:
+    """A statement that locks gets an id of the server, which a standby would refuse to one that only has the word FOR."""
+    assert not describe("SELECT substring(a FROM 1 FOR 2), 'x FOR y' FROM b").locks
+    for clause in ("UPDATE", "NO KEY UPDATE", "share", "KEY SHARE", "UPDATE OF a NOWAIT"):
+        assert describe(f"SELECT 1 FROM a FOR {clause}").locks
+
+
+@pytest.mark.usefixtures("django_db")
+def test_a_comment_at_the_end_is_none_of_the_statement() -> None:
+    """RETURNING in there returns nothing."""
+    with resilient_transaction(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO warehouse_entry (text) VALUES ('a') -- RETURNING id")
+        assert cursor.description is None
+    assert Entry.objects.count() == 1
+
+
 @pytest.mark.usefixtures("django_db")
 def test_a_write_behind_a_setting_is_not_done_twice() -> None:
     """Both go in one message in autocommit mode; when its reply is lost, the INSERT is done, and nobody could know."""

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from warehouse.models import Account, Company, Entry
 
-from stalwart import events, resilient_transaction
+from stalwart import database_retry, events, resilient_transaction
 from stalwart.database import mark_side_effect
 from stalwart.events import CommitResolved, RetryScheduled, TransactionReplayed
 from stalwart.exceptions import CommitOutcomeUnknown, ReplayMismatch
@@ -303,3 +303,19 @@ def test_a_block_that_surely_read_only_ends_well(isolation, seen) -> None:
             raise LookupError
     assert not any(isinstance(event, events.OutcomeUnknown) for event in seen)
     Entry.objects.create(text="the connection is fine afterwards")
+
+
+@pytest.mark.parametrize("returning", ["", " RETURNING id"])
+def test_the_pipeline_of_the_driver_works_as_ever(returning) -> None:
+    """There a message holds one statement only, so the question for the transaction's id does not go along with one."""
+
+    def write() -> None:
+        with connection.connection.pipeline(), connection.cursor() as cursor:
+            for text in "ab":
+                cursor.execute(f"INSERT INTO warehouse_entry (text) VALUES ('{text}'){returning}")
+
+    connection.ensure_connection()
+    with lose_commit_reply(even_on="library"), resilient_transaction():
+        write()
+    database_retry(transaction.atomic(write))()
+    assert Entry.objects.count() == 4
