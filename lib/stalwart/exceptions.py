@@ -57,7 +57,7 @@ class ReplayMismatch(StalwartError):
     """A replayed statement gave another result than the body of the transaction had seen; nothing was written.
 
     Args:
-        statement: the SQL text, without its parameters.
+        statement: the SQL text, without parameters and other values.
         position: its number in the transaction, from 1.
     """
 

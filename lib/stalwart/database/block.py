@@ -22,7 +22,7 @@ from stalwart.database.reconnect import close_quietly
 from stalwart.database.recording import Statement
 from stalwart.database.recovery import BlockPlan
 from stalwart.database.replay import code_of, may_pass
-from stalwart.database.statements import Kind
+from stalwart.database.statements import OWN_COMMAND, Kind
 from stalwart.exceptions import TransactionLost
 from stalwart.policies.marker import forbid, note
 
@@ -86,6 +86,8 @@ class Block(Committing):
             self._opaque = True
         if kind.sets:
             self._note_traits()  # before they are the transaction's own
+        if kind.unreplayable == OWN_COMMAND:
+            self._ticket = None  # it is another transaction that goes on behind it
         if kind.unreplayable is not None:
             self.log.refuse(f"it holds {kind.unreplayable}")
 

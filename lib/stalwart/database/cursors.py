@@ -91,7 +91,7 @@ class RecordingCursor(CursorWrapper):
         while True:
             self.carries = False
             try:
-                if kind.locks and not many and block.rides(self.cursor, sql):
+                if kind.locks and not many and kind.unreplayable is None and block.rides(self.cursor, sql):
                     if kind.returns:
                         _django._execute(self, sql + block.COLUMN, params)
                         self.carries = True

@@ -10,6 +10,7 @@ from django.db.utils import Error
 from stalwart.database.classification import classify
 from stalwart.database.codes import ErrorClass
 from stalwart.database.driver import close_cursor, open_cursor, run
+from stalwart.database.fingerprint import fingerprint
 from stalwart.database.keys import with_seen_values
 from stalwart.database.recording import Close, Log, Observation, Statement
 from stalwart.exceptions import ReplayMismatch
@@ -120,5 +121,5 @@ def may_pass(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
 
 
 def text_of(statement: Statement) -> str:
-    """The SQL text without parameters, for a message."""
-    return statement.sql if isinstance(statement.sql, str) else repr(statement.sql)
+    """The SQL text for a message: without parameters, and without the values that somebody wrote into it."""
+    return fingerprint(statement.sql).text

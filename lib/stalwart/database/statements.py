@@ -10,6 +10,8 @@ from stalwart.database.keys import RETURNING
 from stalwart.database.sql_text import statements_in
 from stalwart.database.watch import first_word, reads_only
 
+OWN_COMMAND = "a transaction command of its own"
+
 # Whatever these change belongs to the session, or reaches others before the commit; a new session has lost it, and doing
 # it again would do it twice.
 _UNREPLAYABLE = {
@@ -25,11 +27,11 @@ _UNREPLAYABLE = {
     "DEALLOCATE": "a prepared statement, which belongs to the session",
     "ATTACH": "ATTACH, which belongs to the session",
     "DETACH": "DETACH, which belongs to the session",
-    "BEGIN": "a transaction command of its own",
-    "START": "a transaction command of its own",
-    "COMMIT": "a transaction command of its own",
-    "END": "a transaction command of its own",
-    "ABORT": "a transaction command of its own",
+    "BEGIN": OWN_COMMAND,
+    "START": OWN_COMMAND,
+    "COMMIT": OWN_COMMAND,
+    "END": OWN_COMMAND,
+    "ABORT": OWN_COMMAND,
 }
 _TRANSACTION_LOCAL = re.compile(r"\bSET\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
 _LOCAL_SET_CONFIG = re.compile(r"\bset_config\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
@@ -133,7 +135,7 @@ def _of_several(kinds: list[Kind]) -> Kind:
 
 def _unreplayable(word: str, sql: str) -> str | None:
     if word == "ROLLBACK":
-        return "a transaction command of its own"
+        return OWN_COMMAND
     if word == "SET" and not _TRANSACTION_LOCAL.search(sql):
         return "SET without LOCAL, which belongs to the session"
     if word == "PRAGMA" and _PRAGMA_ASSIGNS.search(sql):

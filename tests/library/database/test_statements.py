@@ -1,16 +1,17 @@
+# ruff: noqa: PT012 - what must raise is the end of a block, whatever is in it
 """What a statement means is read from its text, and from all of it."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from psycopg import sql
 from warehouse.models import Entry
 
 from stalwart import database_retry, resilient_transaction
 from stalwart.database.statements import describe
 from stalwart.database.watch import reads_only
-from stalwart.exceptions import CommitOutcomeUnknown
+from stalwart.exceptions import CommitOutcomeUnknown, ReplayMismatch
 from stalwart.testing import kill_connection_at, lose_commit_reply
 
 ON = {"even_on": "library"}
@@ -141,3 +142,39 @@ def test_statements_composed_by_psycopg_are_understood() -> None:
         cursor.execute(select)
         assert cursor.fetchone() == (1,)
     assert Entry.objects.get().pk == key
+
+
+@pytest.mark.usefixtures("django_db")
+@pytest.mark.parametrize(
+    "commands", [["COMMIT"], ["COMMIT; BEGIN"], ["INSERT INTO warehouse_entry (text) VALUES ('a'); COMMIT"]]
+)
+def test_the_transaction_that_is_asked_after_is_the_one_that_was_lost(commands) -> None:
+    """A body that commits by a statement of its own is in another transaction then, whose COMMIT never arrives."""
+    with (
+        pytest.raises(OperationalError),
+        lose_commit_reply(committed=False, **ON),
+        resilient_transaction(),
+    ):
+        Entry.objects.create(text="a")
+        for command in commands:
+            execute(command)
+        Entry.objects.create(text="lost")
+    assert not Entry.objects.filter(text="lost").exists()
+
+
+@pytest.mark.usefixtures("django_db")
+def test_a_mismatch_shows_no_value() -> None:
+    """Neither one that was written into the text, nor one that psycopg has composed into it."""
+    secret = sql.SQL("SELECT clock_timestamp(), {}").format(sql.Literal("s3cret"))
+    for text in (secret, "SELECT clock_timestamp(), 's3cret'"):
+        with (
+            pytest.raises(ReplayMismatch) as caught,
+            kill_connection_at("INSERT", **ON),
+            resilient_transaction(),
+        ):
+            with connection.cursor() as cursor:
+                cursor.execute(text)
+                cursor.fetchone()
+            Entry.objects.create(text="x")
+        assert "clock_timestamp" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
