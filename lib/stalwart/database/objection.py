@@ -10,6 +10,7 @@ from stalwart.database.classification import Classification, ErrorClass, chain, 
 from stalwart.database.origin import Site, came_out_of_a_hook, statement_of
 from stalwart.database.settling import NOT_COMMITTED
 from stalwart.database.watch import reads_only
+from stalwart.policies.registry import NotHere
 
 
 def object_to(error: Exception) -> str | None:
@@ -23,15 +24,18 @@ def object_to(error: Exception) -> str | None:
     for each in failures(error):
         if NOT_COMMITTED in each.error.__dict__:
             continue
+        connection = each.origin.connection
+        if connection is not None and connection.in_atomic_block and each.origin.site is Site.STATEMENT:
+            # What was done in there is undone with it, also where the connection was lost.
+            return NotHere("it was called inside a transaction, which an error ends as a whole")
         if each.error_class is ErrorClass.AMBIGUOUS or (
             each.connection_lost and not each.unsent and _may_be_done(each)
         ):
             return (
                 "the connection was lost during COMMIT or a write, which is done or not; use database_retry"
             )
-        connection = each.origin.connection
         if connection is not None and connection.in_atomic_block:
-            return "it was called inside a transaction, which an error ends as a whole"
+            return NotHere("it was called inside a transaction, which an error ends as a whole")
     return None
 
 

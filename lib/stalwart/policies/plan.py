@@ -15,7 +15,7 @@ from stalwart.policies.breaker import CircuitBreaker
 from stalwart.policies.budget import RetryBudget
 from stalwart.policies.deadline import ambient
 from stalwart.policies.marker import GIVEN_UP, links, mark, note
-from stalwart.policies.registry import objection_to
+from stalwart.policies.registry import NotHere, objection_to
 from stalwart.policies.switch import Switch
 
 logger = logging.getLogger("stalwart.policies")
@@ -106,7 +106,7 @@ class Course:
             self._give_up(f"max_retries={plan.max_retries} are used up")
             return None
         if (objection := objection_to(failure, self._before)) is not None:
-            self._give_up(objection)
+            self._give_up(objection, marked=not isinstance(objection, NotHere))
             return None
         wait = plan.backoff.wait(self._calls, plan.random)
         if wanted is not True and isinstance(wanted, (int, float)):
@@ -162,7 +162,7 @@ class Course:
             logger.exception("`on` of operation %r failed; the call is not repeated", self._plan.name)
             return False
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, *, marked: bool = True) -> None:
         failure = self.failure
         assert failure is not None
         waits = ", ".join(f"{wait:.3f}" for wait in self._waits) or "none"
@@ -170,7 +170,8 @@ class Course:
             failure,
             f"resilient_operation gave up on {self._plan.name}: {reason}. Calls: {self._calls}; waits in s: {waits}.",
         )
-        mark(failure)
+        if marked:
+            mark(failure)
         events.emit(
             events.RetryGivenUp(self._plan.name, self._calls, reason, "failure", type(failure).__name__, None)
         )

@@ -33,6 +33,12 @@ Objection: TypeAlias = Callable[[Exception], "str | None"]
 """Gets the error of a failed call; the reason why the call must not be made again, None when there is none."""
 
 
+class NotHere(str):
+    """A reason that holds for the layer that asks, and for none that stands further outside."""
+
+    __slots__ = ()
+
+
 class Registry(Generic[T]):
     """Things by name.
 
@@ -124,12 +130,15 @@ def objection_to(failure: Exception, until: BaseException | None = None) -> str 
     for link in links(failure, until):
         if FORBIDDEN in link.__dict__:
             return str(link.__dict__[FORBIDDEN])
+    not_here: str | None = None
     for name, object_to in objections.all().items():
         try:
             reason = object_to(failure)
         except Exception:  # must not take the place of the error; in doubt, nothing is done twice
             logger.exception("the objection %r failed; the call is not repeated", name)
             reason = f"the objection {name!r} could not be asked"
-        if reason is not None:
+        if isinstance(reason, NotHere):
+            not_here = reason
+        elif reason is not None:
             return reason
-    return None
+    return not_here

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from warehouse.models import Account, Entry
 
-from stalwart import resilient_operation
+from stalwart import database_retry, resilient_operation, resilient_transaction
 
 pytestmark = pytest.mark.usefixtures("django_db")
 
@@ -99,3 +99,23 @@ def test_reads_and_conflicts_are_repeated(postgres) -> None:
     run()
     assert len(conflicts) == 2
     assert Entry.objects.count() == 1
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_whoever_repeats_the_whole_transaction_still_does(postgres, write) -> None:
+    """The layer inside cannot, and leaves it to the one outside, also when what was lost was a write."""
+
+    def work() -> None:
+        if len(inner) == 1:
+            terminate_own_backend(postgres)
+        if write:
+            Entry.objects.create(text="x")
+        else:
+            Account.objects.count()
+
+    run, inner = decorated(work)
+    for around in (resilient_transaction(run), database_retry(transaction.atomic(run))):
+        inner.clear()
+        around()
+        assert len(inner) == 2
+    assert Entry.objects.count() == 2 * write
