@@ -12,7 +12,7 @@ import pytest
 from stalwart.conf import parse
 from workbench import cli, drills, project, trial
 from workbench.claims import claim
-from workbench.drills import connection_loss, workload
+from workbench.drills import connection_loss, opt_ins, workload
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.drills.faults import FAULTS
@@ -191,15 +191,27 @@ def test_the_faults_of_a_claim_stand_in_the_plan(run: RunFolder, environment: En
     assert trial.plan(partial, run, environment).missing == ("flood",)
 
 
-def test_the_opt_ins_are_the_treatments_alone(run: RunFolder, environment: Environment) -> None:
-    """DB-1 switches on what its claim names, by settings that exist; the control has nothing of it."""
-    arms = {arm.name: arm for arm in trial.plan(drills.find("DB-1"), run, environment).arms}
-    assert set(arms["control"].settings) == {"STALWART.DATABASE.ENABLED"}
+@pytest.mark.parametrize("name", ["DB-1", "DB-2"])
+def test_the_opt_ins_are_the_treatments_alone(run: RunFolder, environment: Environment, name: str) -> None:
+    """The drill switches on what its claim names, by settings that exist; the other arms have nothing of it."""
+    arms = {arm.name: arm for arm in trial.plan(drills.find(name), run, environment).arms}
+    keys = {arm: {key for key in arms[arm].settings if "isolation" not in key} for arm in arms}
+    assert keys["control"] == {"STALWART.DATABASE.ENABLED"}
     settings = arms["treatment"].settings
-    names = {name.removeprefix("STALWART.DATABASE.") for name in settings if "DATABASE." in name}
-    assert set(connection_loss.OPT_INS) <= names
-    _, problems = parse({"DATABASE": connection_loss.OPT_INS})
+    assert {f"STALWART.DATABASE.{option}" for option in opt_ins.RETRIES} <= keys["treatment"]
+    assert set(claim(name).opt_ins) == {"request retry", "transparent reads", "overdue replies", "pool"}
+    _, problems = parse({"DATABASE": dict(opt_ins.RETRIES)})
     assert problems == ()
     pool = settings["DATABASES.default.OPTIONS.pool"]
     assert pool["max_size"] == 4  # the threads of one worker
     assert settings["DATABASES.default.CONN_MAX_AGE"] == 0
+
+
+def test_the_arms_of_an_isolation_level_share_it(run: RunFolder, environment: Environment) -> None:
+    """DB-2 runs every arm at repeatable read; the peer, too, which the full depth adds."""
+    full = replace(run, depth="full")
+    levels = [
+        arm.settings.get("DATABASES.default.OPTIONS.isolation_level")
+        for arm in trial.plan(drills.find("DB-2"), full, environment).arms
+    ]
+    assert levels == [3, 3, 3]

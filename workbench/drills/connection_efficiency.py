@@ -25,7 +25,7 @@ from workbench import arms
 from workbench.drills import books
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
-from workbench.drills.pooling import POOL, pooled
+from workbench.drills.opt_ins import POOL, pooled
 from workbench.drills.workload import LATE, ORDER_SHARE, RATE, mixed, outcomes_of, universe_of
 from workbench.guest.acquisitions import DOORS, HEADER, place
 from workbench.records import Arm, Metric, Trial, Validity, Wrap

@@ -23,7 +23,7 @@ from workbench.drills import books, peers
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.drills.faults import FAULTS, Bite, Target
-from workbench.drills.pooling import pooled
+from workbench.drills.opt_ins import RETRIES, pooled
 from workbench.drills.witness import Witness
 from workbench.drills.workload import LATE, ORDER_SHARE, RATE, TIMEOUT, mixed, outcomes_of, universe_of
 from workbench.records import (
@@ -55,11 +55,6 @@ GAP = 1.0
 SHORTEST, LONGEST = 0.3, 3.0  #: of an outage, as the claim's population says
 SUSTAIN = 0.25  #: seconds between two bites of a fault that does not last by itself
 
-#: What the treatment switches on beyond the defaults, as the claim allows; a pool comes with it. A reply counts as overdue
-#: after a second: the demo's statements take milliseconds, even behind a lock or a busy processor only tenths, and in the
-#: longest black hole a statement and two logins may fall before the 5 s of a request are over. Three repeats of a request,
-#: as of a transaction by default.
-OPT_INS = {"REQUEST_RETRIES": 3, "TRANSPARENT_READS": True, "REPLY_WITHIN": 1.0}
 VIEWS = (
     "workbench.demo.stocks.views.stocks.index",
     "workbench.demo.stocks.views.stocks.detail",
@@ -97,7 +92,7 @@ def timetable(seed: int) -> tuple[list[Outage], float]:
 
 
 def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
-    both = (arms.control("DATABASE"), arms.treatment("DATABASE", OPT_INS, pooled()))
+    both = (arms.control("DATABASE"), arms.treatment("DATABASE", RETRIES, pooled()))
     if depth != "full":
         return both
     name = f"{peers.__name__}.{peers.tenacity_around.__name__}"

@@ -2,6 +2,9 @@
 
 A second session holds the portfolio's row, so that the order under test waits at a known place; then the error is
 brought about by the server itself. The unit is one injected error that the server confirms.
+
+The order is called as a function, with no request around it: of the opt-ins that the claim names the pool and the overdue
+replies have a say in it, the request retry and the transparent reads are on and have none.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from workbench import arms
 from workbench.drills import books, peers
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
+from workbench.drills.opt_ins import RETRIES, pooled
 from workbench.errors import WorkbenchError
 from workbench.project_process import ProjectProcess
 from workbench.records import Arm, Evidence, Fault, Intent, Metric, Outcomes, Trial, Validity, Wrap
@@ -145,7 +149,7 @@ def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
     isolation = {"DATABASES.default.OPTIONS.isolation_level": REPEATABLE_READ}
     name = f"{peers.__name__}.{peers.tenacity_around.__name__}"
     wraps = (Wrap("workbench.demo.stocks.orders.place_order", name),)
-    made = [arms.control("DATABASE"), arms.treatment("DATABASE")]
+    made = [arms.control("DATABASE"), arms.treatment("DATABASE", RETRIES, pooled())]
     if depth == "full":
         made.append(arms.peer("DATABASE", "tenacity around atomic", wraps=wraps))
     return tuple(replace(arm, settings={**arm.settings, **isolation}) for arm in made)

@@ -24,15 +24,18 @@ def multiply(times: int) -> None:
 
 
 def place(order: dict[str, Any]) -> dict[str, Any]:
-    """Execute one order as the demo's view does.
+    """Execute one order as a request of the demo does, with what Django does to connections before and after one.
 
     Returns:
         outcome "ok", "indeterminate" (the COMMIT's outcome is not known) or "failed", the error's type, and the seconds it took.
     """
+    from django.db import close_old_connections
+
     from stalwart.exceptions import CommitOutcomeUnknown
 
     orders = importlib.import_module("workbench.demo.stocks.orders")
     intent = orders.OrderIntent.from_json(order)
+    close_old_connections()
     before = time.perf_counter()
     outcome, error = "ok", None
     try:
@@ -41,4 +44,6 @@ def place(order: dict[str, Any]) -> dict[str, Any]:
         outcome, error = "indeterminate", type(unknown).__name__
     except Exception as failure:  # noqa: BLE001 whatever leaves the operation is its outcome
         outcome, error = "failed", type(failure).__name__
-    return {"outcome": outcome, "error": error, "seconds": time.perf_counter() - before}
+    seconds = time.perf_counter() - before
+    close_old_connections()
+    return {"outcome": outcome, "error": error, "seconds": seconds}
