@@ -16,15 +16,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psycopg
-
 from workbench import arms
 from workbench.drills import books, peers
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment
 from workbench.drills.faults import FAULTS, Bite, Target
 from workbench.drills.opt_ins import RETRIES, pooled
-from workbench.drills.witness import Witness
+from workbench.drills.witness import Witness, answers
 from workbench.drills.workload import LATE, ORDER_SHARE, RATE, TIMEOUT, mixed, outcomes_of, universe_of
 from workbench.records import (
     Arm,
@@ -40,7 +38,6 @@ from workbench.records import (
     Wrap,
 )
 from workbench.run import Depth
-from workbench.servers.postgres import PostgresServer
 from workbench.servers.proxy import Proxy
 from workbench.traffic import Load, Reply
 
@@ -118,7 +115,7 @@ def run(environment: Environment, task: Task) -> Trial:
             pids = {os.getpid(), server.pid, proxy.pid, web.pid, load.pid}
             replies = load.wait()
             lateness = load.lateness_p99
-            healed = _answers(server, dbname, proxy)
+            healed = answers(target)
             # All replies are in. Threads that wait for what a black hole has swallowed never end by themselves, and the
             # requests behind them have no client any more: a polite stop would only cost its grace.
             web.kill()
@@ -151,24 +148,6 @@ def run(environment: Environment, task: Task) -> Trial:
         exclusions=validity.codes,
         violations=violations,
     )
-
-
-def _answers(server: PostgresServer, dbname: str, proxy: Proxy) -> bool:
-    """Whether a query goes through the proxy to the server and back: after the last fault all must be as before."""
-    entry = server.django_database(dbname, port=proxy.port)
-    try:
-        with psycopg.connect(
-            host=proxy.host,
-            port=proxy.port,
-            dbname=dbname,
-            user=entry["USER"],
-            password=entry["PASSWORD"],
-            sslmode="disable",
-            connect_timeout=5,
-        ) as connection:
-            return connection.execute("SELECT 1").fetchone() == (1,)
-    except psycopg.Error:
-        return False
 
 
 def _strike(task: Task, target: Target, zero: float, outage: Outage) -> Evidence:

@@ -25,7 +25,7 @@ Met = Literal["answered", "refused", "silence"]
 
 #: Seconds that an answer may take; on the loopback interface it takes some thousandths.
 PATIENCE = 0.15
-#: Seconds for the login before the fault.
+#: Seconds for the login before the fault, and for an answer when all faults are over.
 LOGIN_WITHIN = 5.0
 
 
@@ -37,15 +37,7 @@ class Witness:
     """
 
     def __init__(self, target: Target) -> None:
-        assert target.proxy is not None, "the witness goes the way that the application goes"
-        self._conninfo = make_conninfo(
-            host=target.proxy.host,
-            port=target.proxy.port,
-            dbname=target.dbname,
-            user=PLAIN_ROLE,
-            password=target.server.password,
-            sslmode="disable",
-        ).encode()
+        self._conninfo = _way_of(target)
         self._session: PGconn | None = None
 
     def __enter__(self) -> Self:
@@ -71,6 +63,29 @@ class Witness:
         return met
 
 
+def answers(target: Target) -> bool:
+    """Whether a query goes through the proxy to the server and back: after the last fault all must be as before."""
+    session, _ = _login(_way_of(target), LOGIN_WITHIN)
+    if session is None:
+        return False
+    try:
+        return _ask(session, LOGIN_WITHIN) == "answered"
+    finally:
+        session.finish()
+
+
+def _way_of(target: Target) -> bytes:
+    assert target.proxy is not None, "the witness goes the way that the application goes"
+    return make_conninfo(
+        host=target.proxy.host,
+        port=target.proxy.port,
+        dbname=target.dbname,
+        user=PLAIN_ROLE,
+        password=target.server.password,
+        sslmode="disable",
+    ).encode()
+
+
 def _login(conninfo: bytes, within: float) -> tuple[PGconn | None, Met]:
     """A session, and what the login met. libpq's own limit has a grain of seconds, so the steps are taken here."""
     session = pq.PGconn.connect_start(conninfo)
@@ -92,8 +107,8 @@ def _logged_in(session: PGconn, deadline: float) -> Met:
     return "answered" if step == PollingStatus.OK else "refused"
 
 
-def _ask(session: PGconn) -> Met:
-    deadline = time.monotonic() + PATIENCE
+def _ask(session: PGconn, within: float = PATIENCE) -> Met:
+    deadline = time.monotonic() + within
     results = []
     try:
         session.send_query(b"SELECT 1")

@@ -28,7 +28,8 @@ from typing import Any
 from django.db import close_old_connections, connection, transaction
 
 from stalwart import database_retry, resilient_transaction
-from stalwart.exceptions import CommitOutcomeUnknown
+from stalwart.database.classification import classify
+from stalwart.exceptions import CommitOutcomeUnknown, StalwartError
 from workbench.demo.stocks import orders
 from workbench.demo.stocks.models import Side
 
@@ -130,7 +131,7 @@ def _answer(form: str, order: orders.OrderIntent) -> dict[str, Any]:
     except orders.OrderRefusedError as refusal:
         outcome, error = "refused", type(refusal).__name__
     except Exception as failure:  # noqa: BLE001 whatever leaves the operation is its outcome
-        outcome, error = "failed", type(failure).__name__
+        outcome, error = "failed", _reason(failure)
     took = time.monotonic() - before
     close_old_connections()
     return {
@@ -140,6 +141,13 @@ def _answer(form: str, order: orders.OrderIntent) -> dict[str, Any]:
         "error": error,
         "seconds": round(took, 4),
     }
+
+
+def _reason(failure: Exception) -> str:
+    """The exception's type, and for an error of the database what kind of failure it was in the end."""
+    known = None if isinstance(failure, StalwartError) else classify(failure)
+    name = type(failure).__name__
+    return name if known is None else f"{name} ({known.error_class.value})"
 
 
 _clerks: list[Clerks] = []

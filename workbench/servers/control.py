@@ -10,8 +10,8 @@
     DELETE /proxies/{name}/toxics/{toxic}
     POST   /reset                               open, and no toxics
 
-Ours in addition: `GET /proxies/{name}/counts` and `POST /proxies/{name}/reset_connections`. Unlike Toxiproxy's, every
-request must carry the token (`Authorization: Bearer ...`), so that no other program of the machine can command it.
+Ours in addition: `GET /proxies/{name}/counts`, `POST /proxies/{name}/reset_connections` and `.../reset_silent`, which resets
+only what a black hole has left silent. Unlike Toxiproxy's, every request must carry the token (`Authorization: Bearer ...`), so that no other program of the machine can command it.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ class Commands(Protocol):
 
     def reset_connections(self) -> int:
         """RST on every open connection; how many."""
+
+    def reset_silent(self) -> int:
+        """RST on every connection that a black hole has left silent; how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,8 @@ class Control:
                 return HTTPStatus.OK, commands.counts()
             case "POST", ["reset_connections"]:
                 return HTTPStatus.OK, {"reset": commands.reset_connections()}
+            case "POST", ["reset_silent"]:
+                return HTTPStatus.OK, {"reset": commands.reset_silent()}
         raise CommandError(HTTPStatus.NOT_FOUND, f"no such command: {method} {'/'.join(path)} of a proxy")
 
 

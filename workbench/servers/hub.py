@@ -170,6 +170,12 @@ class ProxyHub:
         self.log("reset_all", open=len(self._open))
         return sum(connection.reset("reset_all") for connection in list(self._open.values()))
 
+    def reset_silent(self) -> int:
+        """RST on every connection that a black hole has left silent; how many."""
+        silent = [connection for connection in self._open.values() if connection.silent]
+        self.log("reset_silent", open=len(silent))
+        return sum(connection.reset("reset_silent") for connection in silent)
+
     def _set_listener(self) -> None:
         kinds = {toxic.kind for toxic in self._toxics.values() if toxic.on_listener}
         mode = "refuse" if "refuse" in kinds or not self._enabled else "silent" if kinds else "open"

@@ -287,6 +287,10 @@ class Proxy:
         """Send a real RST on every open connection, idle ones too; returns how many."""
         return int(self._command("POST", f"/proxies/{self.name}/reset_connections")["reset"])
 
+    def reset_silent(self) -> int:
+        """Send a real RST on every connection that a black hole has left silent; returns how many."""
+        return int(self._command("POST", f"/proxies/{self.name}/reset_silent")["reset"])
+
     def counts(self) -> WireCounts:
         """The wire counts of this moment."""
         return WireCounts(**self._command("GET", f"/proxies/{self.name}/counts"))

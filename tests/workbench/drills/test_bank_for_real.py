@@ -27,11 +27,26 @@ def test_no_order_is_lost_or_doubled_whatever_strikes(
     assert trial.exclusions == (), trial.evidence
     assert {one.fault for one in trial.evidence} == set(KINDS)
     assert all(one.seen for one in trial.evidence)
+    assert trial.metrics["hung"].value == 0
     for form in ("keyed", "retried", "block"):
         assert trial.metrics[f"ok:{form}"].value > 5
     assert trial.outcomes.total == trial.metrics["orders"].value
     # Each fault was announced before it struck.
     assert [type(one) for one in noted] == [Intent, Fault] * (len(noted) // 2)
+
+
+def test_a_black_hole_does_not_silence_an_arm_for_good(run_arm: Callable[..., Trial]) -> None:
+    """Plain Django waits on what the black hole has swallowed; the drill ends that silence, so later faults find it at work."""
+    trial = run_arm(bank(0.05, ["blackhole", "deadlock", "slots-exhausted"]), "control")
+    assert trial.exclusions == (), trial.evidence
+    assert trial.metrics["hung"].value == 0
+    reasons = {
+        name.partition(":")[2]: metric
+        for name, metric in trial.metrics.items()
+        if name.startswith("failed by:")
+    }
+    assert sum(metric.value for metric in reasons.values()) == trial.metrics["failed"].value
+    assert reasons["OperationalError (conflict)"].value > 0
 
 
 def test_a_naive_retry_doubles(run_arm: Callable[..., Trial]) -> None:

@@ -393,6 +393,22 @@ def test_a_blackhole_can_leave_silence_behind(proxy, ends):
         server.recv(1)
 
 
+def test_silence_can_be_ended_without_harm_to_the_rest(proxy, ends):
+    """`reset_silent` resets what a black hole has silenced, both ends of it, and nothing else."""
+    client, server = ends.pair(proxy)
+    idle, idle_server = ends.pair(proxy)
+    with proxy.toxic("blackhole", stream="both", then="silence"):
+        client.sendall(b"lost")
+        assert is_quiet(server)
+    assert proxy.reset_silent() == 1
+    for end in (client, server):
+        with pytest.raises(ConnectionResetError):
+            end.recv(1)
+    idle.sendall(b"fine")
+    assert receive(idle_server, 4) == b"fine"
+    assert proxy.reset_silent() == 0
+
+
 def test_a_blackhole_hides_the_end_of_a_peer(proxy, ends):
     """Neither an orderly end nor a crash of the client reaches the server before the fault is healed."""
     (ending, ending_server), (crashing, crashing_server) = ends.pair(proxy), ends.pair(proxy)

@@ -26,10 +26,12 @@ from workbench.drills.bank.rows import (
     serialization_failure,
 )
 from workbench.drills.bank.timetable import Strike, strikes
-from workbench.drills.bank.wire import commit_never_arrives, commit_reply_lost
+from workbench.drills.bank.wire import SILENCE, blackhole, commit_never_arrives, commit_reply_lost
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment, Size
 from workbench.drills.faults import FAULTS, FaultKind, Target
+from workbench.drills.opt_ins import RETRIES
+from workbench.drills.witness import Witness, answers
 from workbench.errors import WorkbenchError
 from workbench.project_process import ProjectProcess
 from workbench.records import Arm, Evidence, Fault, Intent, Metric, Outcomes, Trial, Validity, Wrap
@@ -45,7 +47,7 @@ SUSTAIN = 0.25  #: seconds between two bites of a fault that does not last by it
 FINISH_WITHIN = 30.0  #: seconds in which every clerk must have its last answer once the fire is out
 SIZE = Size(bars=2_000, portfolios=16)
 #: Opt-ins of the treatment: what DB-1 and DB-2 switch on and has a say in an order that no request surrounds.
-OPTIONS = {"REPLY_WITHIN": 1.0}
+OPTIONS = {"REPLY_WITHIN": RETRIES["REPLY_WITHIN"]}
 
 OWN = (
     FaultKind("commit-reply-lost", commit_reply_lost, "remove the cut", "COMMIT's reply lost"),
@@ -56,7 +58,11 @@ OWN = (
         "serialization-failure", serialization_failure, "roll our session back", "serialization failure"
     ),
 )
-KINDS: Mapping[str, FaultKind] = {**FAULTS, **{kind.name: kind for kind in OWN}}
+KINDS: Mapping[str, FaultKind] = {
+    **FAULTS,
+    "blackhole": replace(FAULTS["blackhole"], inject=blackhole),
+    **{kind.name: kind for kind in OWN},
+}
 #: Kinds that last: the others are over when they have bitten.
 HELD = frozenset(FAULTS) | {"commit-never-arrives"}
 
@@ -125,7 +131,7 @@ class Bank:
     def __call__(self, environment: Environment, task: Task) -> Trial:
         with environment.database(SIZE) as dbname:
             limit_waiting(environment.server, dbname)
-            fire, begun, interrupted = Fire(), time.monotonic(), False
+            fire, begun, interrupted, healed = Fire(), time.monotonic(), False, False
             with _clerks(environment, task, dbname) as (processes, files, target):
                 try:
                     self._strike_on(task, target, processes, fire)
@@ -135,10 +141,11 @@ class Bank:
                         process.kill()
                 took = time.monotonic() - begun
                 stuck = 0 if interrupted else sum(_stop(process) for process in processes)
-            answers = [answer for file in files for answer in _answers(file)]
+                healed = not interrupted and answers(target)
+            told = [answer for file in files for answer in _told(file)]
             try:
                 environment.server.start()  # the interruption may have come while it was down
-                trial = self._trial(environment, task, dbname, fire, answers, took, stuck, interrupted)
+                trial = self._trial(environment, task, dbname, fire, told, took, stuck, healed, interrupted)
             except (psycopg.Error, WorkbenchError):
                 if interrupted:
                     raise KeyboardInterrupt from None
@@ -171,22 +178,23 @@ class Bank:
         task: Task,
         dbname: str,
         fire: Fire,
-        answers: Sequence[Mapping[str, Any]],
+        told: Sequence[Mapping[str, Any]],
         took: float,
         stuck: int,
+        healed: bool,
         interrupted: bool,
     ) -> Trial:
         server = environment.server
         # The books are read when nobody writes: a session without its client may still be in the middle of a COMMIT.
         server.terminate_backends(dbname)
         with server.connect(dbname) as connection:
-            books = audit(read_tables(connection), {one["id"]: one["outcome"] for one in answers})
-        outcomes = Counter(one["outcome"] for one in answers)
+            books = audit(read_tables(connection), {one["id"]: one["outcome"] for one in told})
+        outcomes = Counter(one["outcome"] for one in told)
         asked_orders, asked_faults = (self.minutes * each for each in (ORDERS_A_MINUTE, FAULTS_A_MINUTE))
         validity = Validity(
             manipulated=all(fire.seen[kind] for kind in self.kinds) and fire.seen.total() >= asked_faults,
-            healed=not stuck,
-            load_met=len(answers) >= asked_orders,
+            healed=healed,
+            load_met=len(told) >= asked_orders,
             notes=(f"{stuck} clerks had no answer {FINISH_WITHIN:.0f} s after the fire",) if stuck else (),
         )
         return Trial(
@@ -196,7 +204,7 @@ class Bank:
             arm=task.arm.name,
             order=task.order,
             seed=task.seed,
-            metrics=_metrics(answers, outcomes, fire, books),
+            metrics=_metrics(told, outcomes, fire, books, stuck),
             outcomes=Outcomes(
                 ok=outcomes[ACKNOWLEDGED],
                 failed=outcomes[FAILED] + outcomes[REFUSED],
@@ -248,16 +256,20 @@ def _strike(task: Task, target: Target, zero: float, strike: Strike) -> Evidence
     """Inject, hold, heal; the journal knows of it before anything is harmed."""
     kind = KINDS[strike.kind]
     task.note(Intent(task.id, kind.name, target.name, kind.heal))
-    start = time.monotonic()
-    with kind.inject(target) as bite:
-        end = start + (strike.length if kind.name in HELD else 0.0)
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(SUSTAIN, left))
-            if end - time.monotonic() > 0:
-                bite.sustain()
-    evidence = bite.evidence(
-        kind.name, target.name, start - zero, time.monotonic() - zero, {"planned": round(strike.length, 3)}
-    )
+    facts: dict[str, Any] = {"planned": round(strike.length, 3)}
+    with ExitStack() as stack:
+        # Clerks that hang already meet nothing; whether these faults bite must not depend on the arm.
+        witness = stack.enter_context(Witness(target)) if kind.name in FAULTS else None
+        start = time.monotonic()
+        with kind.inject(target) as bite:
+            end = start + (strike.length if kind.name in HELD else 0.0)
+            if witness is not None:
+                facts["witness"] = {"session": witness.ask(), "login": witness.knock()}
+            while (left := end - time.monotonic()) > 0:
+                time.sleep(min(SUSTAIN, left))
+                if end - time.monotonic() > 0:
+                    bite.sustain()
+    evidence = bite.evidence(kind.name, target.name, start - zero, time.monotonic() - zero, facts)
     task.note(Fault(task.id, evidence, healed=True))
     return evidence
 
@@ -267,7 +279,7 @@ def _stop(process: ProjectProcess) -> int:
     return int(process.call("workbench.guest.bank:stop", timeout=FINISH_WITHIN + 10, within=FINISH_WITHIN))
 
 
-def _answers(file: Path) -> Iterator[dict[str, Any]]:
+def _told(file: Path) -> Iterator[dict[str, Any]]:
     """What the clerks were told. Of an order without an answer nothing is known, so nothing is asked of it."""
     with contextlib.suppress(FileNotFoundError):
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -275,9 +287,9 @@ def _answers(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _metrics(
-    answers: Sequence[Mapping[str, Any]], outcomes: Counter[str], fire: Fire, books: Audit
+    told: Sequence[Mapping[str, Any]], outcomes: Counter[str], fire: Fire, books: Audit, stuck: int
 ) -> dict[str, Metric]:
-    total = len(answers)
+    total = len(told)
 
     def orders(number: int, of: int | None = None) -> Metric:
         return Metric(number, "orders", number, total if of is None else of)
@@ -289,14 +301,18 @@ def _metrics(
         "refused": orders(outcomes[REFUSED]),
         "failed": orders(outcomes[FAILED]),
         "unknown": orders(outcomes[UNKNOWN]),
+        "hung": Metric(stuck, "orders"),
         "lost": orders(books.lost),
         "doubled": orders(books.doubled),
         "ghosts": orders(books.ghosts),
         "sums": Metric(books.sums, "sums"),
         "unknown there": orders(books.unknown_present, outcomes[UNKNOWN]),
     }
-    for form in sorted({one["form"] for one in answers}):
-        own = Counter(one["outcome"] for one in answers if one["form"] == form)
+    reasons = Counter(one["error"] for one in told if one["outcome"] == FAILED)
+    for reason, number in reasons.most_common():
+        found[f"failed by:{reason}"] = orders(number, outcomes[FAILED])
+    for form in sorted({one["form"] for one in told}):
+        own = Counter(one["outcome"] for one in told if one["form"] == form)
         for outcome, word in ((ACKNOWLEDGED, "ok"), (UNKNOWN, "unknown")):
             found[f"{word}:{form}"] = orders(own[outcome], own.total())
     for kind, number in sorted(fire.injected.items()):
@@ -331,6 +347,7 @@ def bank(minutes: float, kinds: Sequence[str] = tuple(KINDS)) -> Drill:
             "least orders": round(minutes * ORDERS_A_MINUTE),
             "least faults": round(minutes * FAULTS_A_MINUTE),
             "isolation": "read committed and repeatable read",
+            "silence after a black hole": SILENCE,
             "fsync": "off: only processes are killed",
         },
     )
