@@ -9,7 +9,9 @@ nothing was written. "DOUBT": it raised, and all is written, so that who tries a
 and nothing is there) and "WRONG" (something else is there) must never be.
 
 A fault strikes before the statement that its column names. "statement lost" and "reply lost" cut the connection at that
-statement, before the server has heard of it or after it was done; for the last column that is COMMIT itself. A deadlock and
+statement, before the server has heard of it or after it was done; for the last column that is COMMIT itself. "swallowed" is the
+same in a black hole: nothing is cut, the connection only stays silent. Plain Django would wait for ever, so in both arms a reply
+that is overdue after half a second counts as a lost connection (`reply_within`) for these two. A deadlock and
 a serialization failure need statements of their own, which the body then sends at that boundary. The exit code is 1 when a
 cell of the resilient arm is not right.
 
@@ -29,6 +31,7 @@ from typing import Any
 from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import F
 
+from stalwart.database import reply_within
 from stalwart.exceptions import StalwartError
 
 BOUNDARIES = (
@@ -115,6 +118,31 @@ def lose_reply(stage: Stage) -> None:
     stage.proxy.add("cut_after_message", message="CommandComplete", before_forwarding=True)
 
 
+def swallow_statement(stage: Stage) -> None:
+    """The next message falls into a black hole."""
+    _swallow(stage, "upstream")
+
+
+def swallow_reply(stage: Stage) -> None:
+    """The next statement is done, and its reply falls into a black hole."""
+    _swallow(stage, "downstream")
+
+
+def _swallow(stage: Stage, stream: str) -> None:
+    """What was lost stays lost and the connection silent; the network heals at once, for whoever connects anew."""
+    before = stage.proxy.counts().lossy
+    stage.proxy.add("blackhole", name="hole", stream=stream, then="silence")
+
+    def heal() -> None:
+        deadline = time.monotonic() + 30
+        while stage.proxy.counts().lossy == before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        stage.proxy.remove("hole")
+
+    stage.opponent = threading.Thread(target=heal, daemon=True)
+    stage.opponent.start()
+
+
 def deadlock(stage: Stage) -> None:
     """Another session takes two rows in the other order, and the transaction is the victim."""
     stage.account.objects.filter(name="y").update(value=F("value") + 1)
@@ -155,9 +183,12 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
     "server SIGKILLed, restarted": kill_server,
     "statement lost": lose_statement,
     "reply lost": lose_reply,
+    "statement swallowed": swallow_statement,
+    "reply swallowed": swallow_reply,
     "deadlock": deadlock,
     "serialization failure": conflict,
 }
+_OVERDUE = {"statement swallowed": 0.5, "reply swallowed": 0.5}  # seconds
 _LEVELS = {"serialization failure": "repeatable read"}
 _SIDE_ROWS = {"deadlock": {"x": 1, "y": 1}, "serialization failure": {"x": 2}}
 
@@ -207,10 +238,13 @@ def run(stage: Stage, block: Callable[..., Any], fault: str, boundary: int) -> s
 
     raised: Exception | None = None
     try:
-        program(stage, block(isolation=_LEVELS.get(fault)), step, keys, hooks)
+        with reply_within(_OVERDUE.get(fault)):
+            program(stage, block(isolation=_LEVELS.get(fault)), step, keys, hooks)
     except Exception as error:  # noqa: BLE001  every one is an outcome
         raised = error
     assert struck, "the fault did not strike"
+    if fault in _OVERDUE and stage.opponent is not None:
+        stage.opponent.join(30)  # it commands the proxy as well
     stage.proxy.clear()
     connection.close()
     if raised is not None and not isinstance(raised, (Error, StalwartError)):

@@ -57,8 +57,9 @@ def stage(postgres, proxy) -> matrix.Stage:
 
 def cells() -> Iterator[object]:
     for fault in matrix.FAULTS:
-        # A restart of the server takes a second; the script does all of them.
-        boundaries = (0, 2, 5, LAST) if fault.startswith("server") else range(LAST + 1)
+        # A restart of the server takes a second, and so does a silence; the script does all of them.
+        long = fault.startswith("server") or fault.endswith("swallowed")
+        boundaries = (0, 2, 5, LAST) if long else range(LAST + 1)
         for boundary in boundaries:
             yield pytest.param(fault, boundary, id=f"{fault} before {matrix.BOUNDARIES[boundary]}")
 
@@ -69,7 +70,7 @@ def test_a_fault_at_every_boundary_goes_unnoticed(stage, seen, fault, boundary) 
     assert matrix.run(stage, resilient_transaction, fault, boundary) == "right"
     resolved = [event for event in seen if isinstance(event, CommitResolved)]
     replays = [type(event) for event in seen].count(TransactionReplayed)
-    done_already = fault == "reply lost" and boundary == LAST
+    done_already = fault in ("reply lost", "reply swallowed") and boundary == LAST
     assert (replays, [event.committed for event in resolved if event.committed]) == (
         (0, [True]) if done_already else (1, [])
     )
@@ -78,6 +79,7 @@ def test_a_fault_at_every_boundary_goes_unnoticed(stage, seen, fault, boundary) 
 def test_without_us_a_lost_reply_leaves_a_doubt(stage) -> None:
     """The judge of the matrix is not blind: plain atomic raises for a COMMIT that was done, and for a kill before it."""
     assert matrix.run(stage, matrix.plain_atomic, "reply lost", LAST) == "DOUBT: OperationalError"
+    assert matrix.run(stage, matrix.plain_atomic, "reply swallowed", LAST) == "DOUBT: OperationalError"
     assert matrix.run(stage, matrix.plain_atomic, "back end terminated", LAST) == "error: OperationalError"
 
 
