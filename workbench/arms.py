@@ -39,7 +39,9 @@ def peer(
     return Arm("peer", label, {f"STALWART.{part}.ENABLED": False, **(settings or {})}, wraps)
 
 
-def write_overlay(path: Path, base: str, arm: Arm, shared: Mapping[str, Any]) -> None:
+def write_overlay(
+    path: Path, base: str, arm: Arm, shared: Mapping[str, Any], sandbox: Mapping[str, Any] | None = None
+) -> None:
     """Write the file that `workbench.guest.settings` reads.
 
     Args:
@@ -47,8 +49,11 @@ def write_overlay(path: Path, base: str, arm: Arm, shared: Mapping[str, Any]) ->
         base: the project's own settings module.
         arm: its settings win over the shared ones.
         shared: what all arms of the trial have: the database, hosts.
+        sandbox: for `workbench.guest.sandbox.install`; without it the process is not guarded.
     """
     record = to_json(arm)
     overlay = {"base": base, "settings": {**shared, **record["settings"]}, "wraps": record["wraps"]}
+    if sandbox is not None:
+        overlay["sandbox"] = dict(sandbox)
     path.touch(mode=0o600)
     path.write_text(json.dumps(overlay, default=str), encoding="utf-8")

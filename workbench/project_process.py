@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psutil
 
-from workbench import arms
+from workbench import arms, guest_copy
 from workbench.errors import WorkbenchError
 from workbench.project import Project
 from workbench.records import Arm
@@ -27,18 +27,34 @@ from workbench.servers.watchdog import Watchdog
 
 #: Variables that would change what is measured, or point the project at something that is not ours.
 DROPPED = ("PYTHONMALLOC", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
+#: Variables that belong to our interpreter: another one would look for its modules in our folders.
+OURS = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+#: Leads nowhere: the settings may insist on a database's address, and the overlay replaces what they make of it.
+NOWHERE = "postgres://nobody:nothing@127.0.0.1:1/replaced-by-the-workbench"
 
 
-def environment(project: Project, overlay: Path) -> dict[str, str]:
-    """The variables under which every process of an arm runs: fixed hash seed, the overlay, the project on the path."""
+def environment(project: Project, overlay: Path, *, own_database: bool = False) -> dict[str, str]:
+    """The variables under which every process of an arm runs: fixed hash seed, the overlay, the project on the path.
+
+    Args:
+        project: which.
+        overlay: the file that `workbench.guest.settings` reads.
+        own_database: its `DATABASE_URL` stays, for a process that only reads what the settings say.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    if "DATABASE_URL" in inherited:
-        # The settings may insist on one; the overlay replaces what they make of it, and this one leads nowhere.
-        inherited["DATABASE_URL"] = "postgres://nobody:nothing@127.0.0.1:1/replaced-by-the-workbench"
-    paths = [str(project.root), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(project.root), *map(str, project.paths)]
+    if project.interpreter is None:
+        paths += filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))
+    else:
+        inherited = _for_another(inherited, project.interpreter)
+        # What --env or .env says of the path is the project's business; the guest comes last and hides nothing.
+        paths += filter(None, project.environment.get("PYTHONPATH", "").split(os.pathsep))
+        paths.append(str(guest_copy.folder()))
+    variables = {**inherited, **project.environment}
+    if "DATABASE_URL" in variables and not own_database:
+        variables["DATABASE_URL"] = NOWHERE
     return {
-        **inherited,
-        **project.environment,
+        **variables,
         "DJANGO_SETTINGS_MODULE": "workbench.guest.settings",
         "WORKBENCH_OVERLAY": str(overlay),
         "PYTHONPATH": os.pathsep.join(paths),
@@ -47,6 +63,18 @@ def environment(project: Project, overlay: Path) -> dict[str, str]:
         # No byte code is written into the project's folders; what installed packages have is still used.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _for_another(inherited: Mapping[str, str], interpreter: Path) -> dict[str, str]:
+    """Our environment without what leads to our interpreter, as if the project's own environment were active."""
+    ours = {str(Path(sys.prefix) / name) for name in ("bin", "Scripts")}
+    before = [str(interpreter.parent)]
+    rest = [one for one in inherited.get("PATH", os.defpath).split(os.pathsep) if one not in ours]
+    made = {name: value for name, value in inherited.items() if name not in OURS}
+    made["PATH"] = os.pathsep.join([*before, *rest])
+    if (interpreter.parent.parent / "pyvenv.cfg").is_file():
+        made["VIRTUAL_ENV"] = str(interpreter.parent.parent)
+    return made
 
 
 def _is_running(process: subprocess.Popen[bytes]) -> bool:
@@ -74,10 +102,26 @@ class ProjectProcess:
         arm: under which settings.
         shared: settings that all arms of the trial have, as the database.
         folder: a private folder for its overlay and its log.
+        sandbox: guards it, see `workbench.guest.sandbox`; without it the process may do what the project does.
+        setup: whether the apps are loaded; without, only settings can be read.
+        own_database: see `environment`.
     """
 
-    def __init__(self, project: Project, arm: Arm, shared: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self,
+        project: Project,
+        arm: Arm,
+        shared: Mapping[str, Any],
+        folder: Path,
+        *,
+        sandbox: Mapping[str, Any] | None = None,
+        setup: bool = True,
+        own_database: bool = False,
+    ) -> None:
         self.project = project
+        self._sandbox = sandbox
+        self._setup = setup
+        self._own_database = own_database
         self.arm = arm
         self._shared = shared
         self._folder = folder
@@ -90,12 +134,15 @@ class ProjectProcess:
     def __enter__(self) -> Self:
         # A file for each process: two of the same arm may start at the same moment.
         overlay = self._folder / f"overlay-{self.arm.name}-{time.monotonic_ns()}.json"
-        arms.write_overlay(overlay, self.project.settings, self.arm, self._shared)
+        arms.write_overlay(overlay, self.project.settings, self.arm, self._shared, self._sandbox)
+        variables = environment(self.project, overlay, own_database=self._own_database)
+        if not self._setup:
+            variables["WORKBENCH_SETUP"] = "no"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.guest"],
+                [str(self.project.interpreter or sys.executable), "-m", "workbench.guest"],
                 cwd=self.project.root,
-                env=environment(self.project, overlay),
+                env=variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -221,8 +268,20 @@ class ProjectProcess:
         )
 
     def _advice(self, kind: str, text: str) -> str:
+        by_hand = f"start the project by hand once: cd {self.project.root} && python manage.py check"
         if kind in ("ModuleNotFoundError", "ImportError"):
-            return f"install what is missing into {sys.prefix}, or correct the settings module"
+            if self.project.interpreter is not None:
+                return f"install what is missing into {self.project.interpreter.parent.parent}, or correct the settings module"
+            return (
+                f"name the project's own interpreter (--python PATH), install what is missing into {sys.prefix}, "
+                "or correct the settings module"
+            )
+        if (
+            kind == "KeyError"
+            or "environment variable" in text.lower()
+            or "not found. declare it" in text.lower()
+        ):
+            return f"a variable may be missing: --env NAME=VALUE, or a .env beside manage.py; {by_hand}"
         if kind == "ImproperlyConfigured":
-            return f"start the project by hand once: cd {self.project.root} && python manage.py check"
+            return by_hand
         return "the traceback: the same command with --debug"

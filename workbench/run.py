@@ -91,6 +91,8 @@ class RunFolder:
                 "root": str(measured.root),
                 "settings": measured.settings,
                 "demo": measured.demo,
+                "interpreter": None if measured.interpreter is None else str(measured.interpreter),
+                "source": measured.source,
             },
             "depth": depth,
             "seed": seed,
@@ -120,7 +122,7 @@ class RunFolder:
         try:
             facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
             place: dict[str, Any] = facts["project"]
-            found = Project(place["name"], Path(place["root"]), place["settings"], bool(place["demo"]))
+            found = project.reopen(place)
             return cls(path.absolute(), facts["id"], found, cast("Depth", facts["depth"]), int(facts["seed"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkbenchError(

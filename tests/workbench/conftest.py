@@ -114,3 +114,21 @@ def blocked(tmp_path: Path) -> Callable[..., str]:
         return str(place)
 
     return block
+
+
+@pytest.fixture(scope="session")
+def make_environment() -> Callable[..., Path]:
+    """Makes virtual environments as a project may have one, without a network: they see our Django, and nothing else of ours."""
+    import asgiref
+    import django
+    import sqlparse
+
+    def make(folder: Path, *, with_django: bool = True) -> Path:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        site = next(folder.glob("lib/python*/site-packages"))
+        for package in (django, asgiref, sqlparse) if with_django else ():
+            place = Path(str(package.__file__)).parent
+            (site / place.name).symlink_to(place, target_is_directory=True)
+        return folder / "bin" / "python"
+
+    return make

@@ -20,6 +20,7 @@ def shop(tmp_path: Path) -> Path:
     (root / "manage.py").write_text(MANAGE)
     (root / "shop" / "settings.py").write_text("")
     (root / "shop" / "settings_test.py").write_text("")
+    (root / "shop" / "inner").mkdir()
     return root
 
 
@@ -44,7 +45,7 @@ def test_named_settings_win(shop: Path) -> None:
     ("folder", "settings", "message"),
     [
         ("webshopp", None, r"there is no folder .*\s.*did you mean .*webshop"),
-        ("", None, r"holds no manage.py[\s\S]*webshop"),
+        ("webshop/shop/inner", None, "holds no manage.py"),
         ("webshop", "shop.setings", "no settings module shop.setings"),
         ("webshop", "shop/settings.py", "no dotted module name"),
         ("webshop", "os", "no settings module os"),
@@ -72,3 +73,75 @@ def test_a_manage_py_without_settings_asks_for_them(shop: Path) -> None:
     (shop / "manage.py").write_text("print('hello')\n")
     with pytest.raises(WorkbenchError, match="names no settings module"):
         project.find(shop)
+
+
+def test_one_level_below_or_above_will_do(shop: Path) -> None:
+    """The folder above manage.py, the package beside it and the file itself lead to it, and the reader is told."""
+    above = project.find(shop.parent)
+    assert above.root == shop
+    assert "one level down" in above.notes[0]
+    beside = project.find(shop / "shop")
+    assert beside.root == shop
+    assert "one level up" in beside.notes[0]
+    assert project.find(shop / "manage.py").notes == ()
+
+
+def test_two_projects_below_must_be_told_apart(shop: Path) -> None:
+    """None is guessed."""
+    (shop.parent / "other").mkdir()
+    (shop.parent / "other" / "manage.py").write_text(MANAGE)
+    with pytest.raises(WorkbenchError, match=r"each of .*other.*webshop"):
+        project.find(shop.parent)
+
+
+def test_settings_without_a_manage_py(shop: Path) -> None:
+    """Who names the module needs no manage.py."""
+    (shop / "manage.py").unlink()
+    assert project.find(shop, "shop.settings").root == shop
+
+
+def test_a_src_layout(shop: Path) -> None:
+    """Settings below src, and folders that manage.py puts on the path, are on the project's path."""
+    (shop / "src").mkdir()
+    (shop / "shop").rename(shop / "src" / "shop")
+    (shop / "vendored").mkdir()
+    (shop / "manage.py").write_text('sys.path.append(str(here / "vendored"))\n' + MANAGE)
+    assert set(project.find(shop).paths) == {shop / "src", shop / "vendored"}
+
+
+def test_an_env_file_is_read(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variables reach the project, the real environment wins over them, --env over both; its settings module counts."""
+    monkeypatch.setenv("FROM_SHELL", "shell")
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    (shop / ".env").write_text(
+        "DJANGO_SETTINGS_MODULE=shop.settings_test\nFROM_SHELL=file\nSECRET=file\nOTHER=x\n"
+    )
+    found = project.find(shop, env=["SECRET=given", "EMPTY="])
+    assert found.settings == "shop.settings_test"
+    assert found.environment["SECRET"] == "given"
+    assert found.environment["EMPTY"] == ""
+    assert "FROM_SHELL" not in found.environment
+    assert "given" not in repr(found)
+
+
+def test_a_malformed_variable_is_refused_without_its_value(shop: Path) -> None:
+    """What was meant as a secret is not printed."""
+    with pytest.raises(WorkbenchError, match="--env NAME=VALUE") as caught:
+        project.find(shop, env=["MY-SECRET=hunter2"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_of_an_installed_package(shop: Path) -> None:
+    """A settings module may come with a package of the project's environment; one that does not exist is still refused."""
+    assert project.find(shop, "django.conf.global_settings").settings == "django.conf.global_settings"
+    with pytest.raises(WorkbenchError, match="no settings module"):
+        project.find(shop, "not_installed_anywhere.settings")
+
+
+def test_a_run_folder_leads_back_to_the_project(shop: Path) -> None:
+    """Variables are read anew, so that no secret lies in a run's files."""
+    (shop / ".env").write_text("SECRET=file\n")
+    place = {"name": "webshop", "root": str(shop), "settings": "shop.settings", "demo": False}
+    found = project.reopen(place)
+    assert found == project.find(shop)
+    assert found.environment == {"SECRET": "file"}

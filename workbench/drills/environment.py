@@ -65,7 +65,8 @@ class Environment:
     """
 
     def __init__(self, project: Project, seed: int) -> None:
-        self.project = project
+        # Drills need the library, gunicorn and the workbench in the project's process: they lie in our environment.
+        self.project = replace(project, interpreter=None)
         self.seed = seed
         self.folder: Path = Watchdog.current().make_folder("drill")
         self._server: PostgresServer | None = None

@@ -19,14 +19,20 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         result = getattr(importlib.import_module(module), name)(**request["with"])
     except Exception as error:  # noqa: BLE001 whatever the project raises is an answer for the driver
-        return {
-            "error": {
-                "type": type(error).__name__,
-                "text": str(error)[:2000],
-                "trace": "".join(traceback.format_exception(error))[-6000:],
-            }
-        }
+        return failure(error)
     return {"result": result}
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    # With all three arguments, as Python 3.9 wants them.
+    trace = traceback.format_exception(type(error), error, error.__traceback__)
+    return {
+        "error": {
+            "type": type(error).__name__,
+            "text": str(error)[:2000],
+            "trace": "".join(trace)[-6000:],
+        }
+    }
 
 
 def main() -> None:
@@ -38,19 +44,15 @@ def main() -> None:
     try:
         import django
 
-        django.setup()
-        from workbench.guest import wraps
+        if os.environ.get("WORKBENCH_SETUP") != "no":
+            django.setup()
+            from workbench.guest import sandbox, wraps
 
-        wraps.apply()
+            sandbox.after_setup()
+            wraps.apply()
         first = {"result": {"django": django.get_version(), "python": sys.version.split()[0]}}
     except Exception as error:  # noqa: BLE001 as above
-        first = {
-            "error": {
-                "type": type(error).__name__,
-                "text": str(error)[:2000],
-                "trace": "".join(traceback.format_exception(error))[-6000:],
-            }
-        }
+        first = failure(error)
     print(json.dumps(first, default=str), file=answers, flush=True)
     if "error" in first:
         raise SystemExit(1)
