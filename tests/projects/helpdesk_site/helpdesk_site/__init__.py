@@ -1,0 +1,3 @@
+from helpdesk_site.celery import application
+
+__all__ = ["application"]

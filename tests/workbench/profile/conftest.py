@@ -1,0 +1,70 @@
+"""The awkward project, loaded once: what real projects do, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import project
+from workbench.profile.loading import Data, Loaded
+
+AWKWARD = Path(__file__).resolve().parents[2] / "projects" / "awkward"
+
+#: A visit as plain as Django has it: what it answers, what it was kept from; what it writes is rolled back.
+VISIT = """
+from django.db import connections, transaction
+from django.test import Client
+from workbench.guest import sandbox
+
+def visit(path, **headers):
+    before = sandbox.blocked()
+    host = "localhost"
+    if path.startswith("http://"):
+        host, _, path = path[7:].partition("/")
+        path = "/" + path
+    response = Client(raise_request_exception=False).get(path, HTTP_HOST=host, **headers)
+    body = b"".join(response) if response.streaming else response.content
+    after = sandbox.blocked()
+    return {
+        "status": response.status_code,
+        "body": body.decode(errors="replace")[:2000],
+        "blocked": {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)},
+    }
+"""
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below a folder; what a project is made of must stay as it is."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.fixture(scope="session")
+def visiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings for `find` that put a module with `visit` on a project's path."""
+    folder = tmp_path_factory.mktemp("visiting")
+    (folder / "plain_visit.py").write_text(VISIT)
+    return {"env": [f"PYTHONPATH={folder}"]}
+
+
+@pytest.fixture(scope="session")
+def awkward(
+    tmp_path_factory: pytest.TempPathFactory, make_environment: Callable[..., Path], visiting: dict[str, Any]
+) -> Iterator[Loaded]:
+    """The awkward project on PostgreSQL, under our own interpreter."""
+    import sys
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Under ours PYTHONPATH is inherited.
+        patch.setenv("PYTHONPATH", ":".join([visiting["env"][0].partition("=")[2], *filter(None, sys.path)]))
+        before = tree(AWKWARD)
+        found = project.find(AWKWARD)
+        with Loaded(found, Data(rows=12)) as loaded:
+            loaded.untouched = lambda: tree(AWKWARD) == before  # type: ignore[attr-defined]
+            yield loaded
