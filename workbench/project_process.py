@@ -43,12 +43,13 @@ def environment(project: Project, overlay: Path, *, own_database: bool = False) 
     """
     inherited = {name: value for name, value in os.environ.items() if name not in DROPPED}
     paths = [str(project.root), *map(str, project.paths)]
+    # What --env or .env says of the path is the project's business.
+    paths += filter(None, project.environment.get("PYTHONPATH", "").split(os.pathsep))
     if project.interpreter is None:
         paths += filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))
     else:
         inherited = _for_another(inherited, project.interpreter)
-        # What --env or .env says of the path is the project's business; the guest comes last and hides nothing.
-        paths += filter(None, project.environment.get("PYTHONPATH", "").split(os.pathsep))
+        # The guest comes last and hides nothing.
         paths.append(str(guest_copy.folder()))
     variables = {**inherited, **project.environment}
     if "DATABASE_URL" in variables and not own_database:

@@ -193,8 +193,9 @@ def _parts2(
 
 
 def _only_ours(parts: dict[str, Any]) -> None:
-    host, port = str(parts.get("host") or ""), parts.get("port") or 0
-    if not _is_ours(host, int(port)):
+    host, port = str(parts.get("host") or ""), str(parts.get("port") or "")
+    # Several hosts, or several ports, are never ours.
+    if not port.isdigit() or not _is_ours(host, int(port)):
         _refuse(f"database {host or '(local socket)'}:{port or 'default'}")
 
 

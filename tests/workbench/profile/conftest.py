@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def visit(path, **headers):
     after = sandbox.blocked()
     return {
         "status": response.status_code,
-        "body": body.decode(errors="replace")[:2000],
+        "body": body.decode(errors="replace")[:50_000],
         "blocked": {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)},
     }
 """
@@ -54,17 +54,9 @@ def visiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def awkward(
-    tmp_path_factory: pytest.TempPathFactory, make_environment: Callable[..., Path], visiting: dict[str, Any]
-) -> Iterator[Loaded]:
+def awkward(visiting: dict[str, Any]) -> Iterator[Loaded]:
     """The awkward project on PostgreSQL, under our own interpreter."""
-    import sys
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Under ours PYTHONPATH is inherited.
-        patch.setenv("PYTHONPATH", ":".join([visiting["env"][0].partition("=")[2], *filter(None, sys.path)]))
-        before = tree(AWKWARD)
-        found = project.find(AWKWARD)
-        with Loaded(found, Data(rows=12)) as loaded:
-            loaded.untouched = lambda: tree(AWKWARD) == before  # type: ignore[attr-defined]
-            yield loaded
+    before = tree(AWKWARD)
+    with Loaded(project.find(AWKWARD, **visiting), Data(rows=12)) as loaded:
+        loaded.untouched = lambda: tree(AWKWARD) == before  # type: ignore[attr-defined]
+        yield loaded
