@@ -45,7 +45,15 @@ def main() -> None:
         import django
 
         if os.environ.get("WORKBENCH_SETUP") != "no":
-            django.setup()
+            if os.environ.get("WORKBENCH_ATTRIBUTION"):
+                # Before anything of the project is imported, or a queryset on a class would not know its line.
+                from workbench.guest import attribution
+
+                attribution.install()
+                django.setup()
+                attribution.after_setup()
+            else:
+                django.setup()
             from workbench.guest import sandbox, wraps
 
             sandbox.after_setup()

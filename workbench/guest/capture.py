@@ -1,0 +1,226 @@
+"""The statements of one page view, taken down by Django's own execute wrapper on every alias and every thread.
+
+Not by `connection.queries_log`: it holds 9,000 entries and is never emptied outside of requests. A wrapper set on one
+thread sees nothing of another's connection, so each connection gets its own when it is made.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from workbench.guest import marks, sites
+
+#: Statements that exist only because a page view is kept in a transaction that is rolled back.
+SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+#: SQLite begins its transactions by a statement of its own; other databases are not seen to.
+_BEGIN = frozenset({"BEGIN", "BEGIN DEFERRED", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"})
+_LEADING = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/|\()*", re.DOTALL)
+_READS = frozenset(
+    {"SELECT", "SHOW", "EXPLAIN", "PRAGMA", "VALUES", "TABLE", "DESCRIBE", "SET", "FETCH", "DECLARE", "CLOSE"}
+)
+_WITH = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\b", re.IGNORECASE)
+#: A statement longer than this is cut for the record.
+LONGEST = 50_000
+
+
+class PageCutError(BaseException):
+    """A page went past its bounds. Not an Exception: a view that swallows everything must be cut as well."""
+
+
+class Seen:
+    """One statement."""
+
+    __slots__ = (
+        "alias",
+        "batch",
+        "failed",
+        "look",
+        "producer",
+        "relation",
+        "rows",
+        "seconds",
+        "sql",
+        "thread",
+    )
+
+    def __init__(self, sql: str, alias: str, thread: str) -> None:
+        self.sql = sql
+        self.alias = alias
+        self.thread = thread
+        self.seconds = 0.0
+        self.rows = -1
+        self.failed = True
+        self.look: sites.Look | None = None
+        self.relation: str | None = None
+        self.producer: int | None = None
+        self.batch: int | None = None
+
+
+class Recorder:
+    """Takes statements down while it is the active one.
+
+    Args:
+        places: look for the place of the project that asked.
+        most: statements after which the page is cut.
+        explain: called with each statement and the frame that runs it, for what only an attributed pass looks at.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: bool = True,
+        most: int = 10_000,
+        explain: Callable[[Seen, FrameType], None] | None = None,
+    ) -> None:
+        self.seen: list[Seen] = []
+        self.most = most
+        self.cut: str | None = None
+        self._places = places
+        self._explain = explain
+
+    def run(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if self.cut is not None or len(self.seen) >= self.most:
+            self.cut = self.cut or f"cut after {self.most:,} statements"
+            raise PageCutError(self.cut)
+        connection = context["connection"]
+        text = sql if type(sql) is str else _text(sql, connection)
+        if text.startswith(SAVEPOINTS) or text in _BEGIN:
+            return execute(sql, params, many, context)
+        seen = Seen(text, connection.alias, threading.current_thread().name)
+        self.seen.append(seen)
+        began = time.perf_counter()
+        try:
+            result = execute(sql, params, many, context)
+            seen.failed = False
+        finally:
+            seen.seconds = time.perf_counter() - began
+            if self._explain is not None:
+                self._explain(seen, sys._getframe(1))
+            elif self._places:
+                seen.look = sites.look(sys._getframe(1))
+        try:
+            rows = context["cursor"].cursor.rowcount
+            seen.rows = -1 if rows is None else rows
+        except Exception:  # noqa: BLE001 a driver that counts nothing
+            seen.rows = -1
+        return result
+
+    @property
+    def wrote(self) -> bool:
+        return any(writes(one.sql) for one in self.seen)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The statements as the profile's records have them."""
+        return [_record(one) for one in self.seen]
+
+
+#: The one recorder that all connections report to; a page view has the process to itself.
+_active: Recorder | None = None
+_watching = False
+
+
+def _watch(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+    recorder = _active
+    if recorder is None:
+        return execute(sql, params, many, context)
+    return recorder.run(execute, sql, params, many, context)
+
+
+def _join(connection: Any = None, **_: Any) -> None:
+    """Watch one connection; outermost, so that a wrapper that the project takes off again is never mistaken for ours."""
+    if _watch not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, _watch)
+
+
+def watch() -> None:
+    """Watch every connection of this process, those of other threads and those still to be made included."""
+    global _watching
+    if not _watching:
+        _watching = True
+        connection_created.connect(_join, dispatch_uid="workbench.guest.capture")
+        # Connections of other threads that were opened before us can be reached in no other way.
+        for thing in gc.get_objects():
+            if isinstance(thing, BaseDatabaseWrapper):
+                _join(thing)
+    for alias in connections:
+        _join(connections[alias])
+    marks.prepare()
+
+
+class recording:  # noqa: N801 used as a verb
+    """Make a recorder the active one; a context manager.
+
+    Raises:
+        RuntimeError: another one is active.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __enter__(self) -> Recorder:
+        global _active
+        if _active is not None:
+            raise RuntimeError("a page view is being recorded already: visit one page at a time")
+        watch()
+        _active = self._recorder
+        return self._recorder
+
+    def __exit__(self, *_: object) -> None:
+        global _active
+        _active = None
+
+
+def writes(sql: str) -> bool:
+    """Whether a statement changes data or the schema, by its words; when in doubt it does."""
+    match = _LEADING.match(sql)
+    rest = sql[match.end() :] if match else sql
+    verb = re.match(r"[A-Za-z]*", rest)
+    word = verb.group().upper() if verb else ""
+    if word == "WITH":
+        return _WITH.search(_without_literals(rest)) is not None
+    return word not in _READS
+
+
+def _without_literals(sql: str) -> str:
+    return re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", "''", sql)
+
+
+def _text(sql: Any, connection: Any) -> str:
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    compose = getattr(sql, "as_string", None)
+    if compose is not None:  # psycopg.sql
+        try:
+            return str(compose(connection.connection))
+        except Exception:  # noqa: BLE001 what cannot be composed here fails when it runs
+            return str(sql)
+    return str(sql)
+
+
+def _record(one: Seen) -> dict[str, Any]:
+    place = one.look.places[0] if one.look is not None and one.look.places else None
+    return {
+        "sql": one.sql[:LONGEST],
+        "milliseconds": one.seconds * 1000,
+        "rows": one.rows,
+        "alias": one.alias,
+        "thread": one.thread,
+        "origin": "other" if one.look is None else one.look.origin,
+        "site": sites.as_json(place),
+        "template": None if one.look is None else sites.as_json(one.look.template),
+        "relation": one.relation,
+        "producer": one.producer,
+        "batch": one.batch,
+        "failed": one.failed,
+    }
