@@ -1,6 +1,6 @@
 """Which evaluation of a queryset made the instance that a lazy statement was run for, and where that queryset came from.
 
-Patches on five classes of Django's, in place, so that subclasses of the project's are covered. They are put on before the project
+Patches on a few classes of Django's, in place, so that subclasses of the project's are covered. They are put on before the project
 is imported (a queryset on a class keeps the line where it was made), taken off for passes whose times count, and
 put on again for a pass that publishes none. Django's objects carry whole numbers only: a queryset stays picklable, a copy
 copies nothing of ours, and a number from another process or an earlier page view means nothing here.
@@ -237,6 +237,7 @@ def install() -> None:
     _patch(QuerySet, "_clone", _cloning)
     _patch(BaseManager, "get_queryset", _beginning)
     _patch(RawQuerySet, "__init__", _raw)
+    _patch(RawQuerySet, "_clone", _cloning)
 
 
 def uninstall() -> None:
@@ -384,7 +385,8 @@ def _extend(own: dict[str, Any], frame: FrameType | None) -> None:
     look = sites.look(frame, FRAMES, trail)
     relation, accessor = (None, "") if before is None else (before.relation, before.accessor)
     for kind, marked in trail:
-        if kind == "related" and marked.f_code.co_name == "_apply_rel_filters":
+        # Until Django 6.1 the filters of a related manager are laid on by cloning; since then in place.
+        if kind == "related" and marked.f_code.co_name in ("_apply_rel_filters", "get_queryset"):
             owner = _of_manager(marked.f_locals.get("self"))
             if owner is not None:
                 relation, accessor = owner.relation, owner.accessor

@@ -6,6 +6,7 @@ copy of the guest is put on its path, as for a user's project.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -32,6 +33,7 @@ class Guest:
         settings: over the project's own, dotted.
         variables: of the environment.
         root: of the project; its settings module is trips.settings.
+        path: where the project is imported from; its root as a rule.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Guest:
         settings: dict[str, Any] | None = None,
         variables: dict[str, str] | None = None,
         root: Path = RAILWAY,
+        path: Path | None = None,
     ) -> None:
         package = folder / "guest" / "workbench"
         if not package.exists():
@@ -62,7 +65,7 @@ class Guest:
                 "DJANGO_SETTINGS_MODULE": "workbench.guest.settings",
                 "WORKBENCH_OVERLAY": str(overlay),
                 "WORKBENCH_ATTRIBUTION": "1",
-                "PYTHONPATH": os.pathsep.join([str(root), str(folder / "guest")]),
+                "PYTHONPATH": os.pathsep.join([str(path or root), str(folder / "guest")]),
                 "PYTHONHASHSEED": "0",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 **(variables or {}),
@@ -110,6 +113,17 @@ def railway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     with Guest(folder, sqlite(folder)) as guest:
         guest.call("trips.seed:fill")
         yield guest
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Guest]]:
+    """Start the railway as a test wants it, on SQLite unless it says otherwise; ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(databases: dict[str, Any] | None = None, **options: Any) -> Guest:
+            return stack.enter_context(Guest(tmp_path, databases or sqlite(tmp_path), **options))
+
+        yield begin
 
 
 def sqlite(folder: Path) -> dict[str, Any]:

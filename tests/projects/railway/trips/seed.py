@@ -39,3 +39,17 @@ def counts():
             models.Record,
         )
     }
+
+
+def patched():
+    """Methods of Django's classes that are not Django's own."""
+    from django.db.models import QuerySet, query
+    from django.db.models.manager import BaseManager
+
+    watched = [(QuerySet, "_clone"), (BaseManager, "get_queryset"), (query.RawQuerySet, "__init__")]
+    watched += [(getattr(query, name), "__iter__") for name in ("ModelIterable", "ValuesIterable")]
+    return [
+        f"{holder.__name__}.{name}"
+        for holder, name in watched
+        if not holder.__dict__[name].__code__.co_filename.endswith(("query.py", "manager.py"))
+    ]

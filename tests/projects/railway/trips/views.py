@@ -178,6 +178,21 @@ def indexed(request):
     return answer(trips[n].number for n in range(4))
 
 
+def expecting(request):
+    """Reads by key until it has seen the last row."""
+    seen = []
+    total = Trip.objects.count()
+    while len(set(seen)) < total:
+        start = 0 if len(seen) < 6 else 6
+        seen += [trip.pk for trip in Trip.objects.filter(pk__gt=start).order_by("pk")[:6]]
+    return answer([len(seen)])
+
+
+def indexing(request):
+    trips = list(Trip.objects.order_by("number"))
+    return answer([trips[Trip.objects.count() - 1].number])
+
+
 def empty(request):
     return answer(trip.pk for trip in Trip.objects.filter(pk__in=[]))
 
@@ -400,6 +415,11 @@ def once(request):
 
 def workers(request):
     return answer(worker.name for worker in Worker.objects.order_by("name"))
+
+
+def session(request):
+    request.session["seen"] = True
+    return answer([])
 
 
 def headers(request):
