@@ -78,14 +78,19 @@ def visit(
     return _visited(url, pass_, headers, limit or {}, masks)[0]
 
 
-def baseline(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+def baseline(
+    url: str, headers: Mapping[str, str] | None = None, limit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Visit a page twice and compare: what of its answer changes by itself?
+
+    Args:
+        url, headers, limit: as for `visit`.
 
     Returns:
         stable, the masks to hand to `visit` (positions of words), and the digest under them; and why it is not stable.
     """
-    first, one, response = _visited(url, "warm", headers, {}, ())
-    second, other, again = _visited(url, "warm", headers, {}, ())
+    first, one, response = _visited(url, "warm", headers, limit or {}, ())
+    second, other, again = _visited(url, "warm", headers, limit or {}, ())
     error = first["error"] or second["error"]
     if response is None or again is None:
         return {"stable": False, "masks": [], "digest": "", "reason": error or "it gave no answer"}

@@ -115,6 +115,12 @@ def railway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         yield guest
 
 
+@pytest.fixture(scope="session")
+def guest_type() -> type[Guest]:
+    """For fixtures that start one for longer than a test."""
+    return Guest
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Guest]]:
     """Start the railway as a test wants it, on SQLite unless it says otherwise; ended with the test."""

@@ -53,3 +53,125 @@ def patched():
         for holder, name in watched
         if not holder.__dict__[name].__code__.co_filename.endswith(("query.py", "manager.py"))
     ]
+
+
+def user(name):
+    from django.contrib.auth import get_user_model
+
+    get_user_model().objects.create_user(name)
+
+
+def has_toolbar():
+    from django.conf import settings
+
+    return "debug_toolbar" in settings.INSTALLED_APPS
+
+
+def cut_in_thread():
+    """A page view on a thread that no signal reaches."""
+    import threading
+
+    from workbench.guest import pages
+
+    seen = []
+
+    def visit():
+        view = pages.visit("/spinning/", "warm", limit={"seconds": 0.2})
+        seen.extend([view["error"], 500_000 if view["milliseconds"] < 5_000 else view["milliseconds"]])
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    thread.join()
+    return seen
+
+
+def two_at_once():
+    from workbench.guest.capture import Recorder, recording
+
+    with recording(Recorder()):
+        try:
+            with recording(Recorder()):
+                return "no error"
+        except RuntimeError as error:
+            return type(error).__name__
+
+
+def long_run(statements):
+    """More statements than Django's own log keeps, with that log on, as in a kernel that has run for long."""
+    from django.db import connection
+
+    from workbench.guest.capture import Recorder, recording
+
+    connection.force_debug_cursor = True
+    try:
+        with recording(Recorder(most=10**9)) as recorder, connection.cursor() as cursor:
+            for _ in range(statements):
+                cursor.execute("SELECT 1")
+    finally:
+        connection.force_debug_cursor = False
+    return [len(recorder.seen), len(connection.queries_log)]
+
+
+def older_thread():
+    """A thread whose connection was opened before anything was watched, and one whose wrapper is taken off early."""
+    import threading
+
+    from django.db import connection
+    from django.db.backends.signals import connection_created
+
+    from workbench.guest import capture
+
+    seen = []
+
+    def wrapper(execute, *args):
+        return execute(*args)
+
+    def work():
+        connection.ensure_connection()
+        opened.set()
+        go.wait()
+        with connection.execute_wrapper(wrapper):
+            models.Carrier.objects.count()
+        models.Carrier.objects.count()
+        seen.append(wrapper in connection.execute_wrappers)
+        connection.close()
+
+    opened, go = threading.Event(), threading.Event()
+    capture._watching = False  # as in a process in which nothing has been watched yet
+    connection_created.disconnect(dispatch_uid="workbench.guest.capture")
+    thread = threading.Thread(target=work)
+    thread.start()
+    opened.wait()
+    with capture.recording(capture.Recorder()) as recorder:
+        go.set()
+        thread.join()
+    return [len(recorder.seen), *seen]
+
+
+def opened_within():
+    """A connection that is opened inside the project's own wrapper: the one that is popped must not be ours."""
+    from django.db import connection
+
+    from workbench.guest import capture
+
+    def wrapper(execute, *args):
+        return execute(*args)
+
+    with capture.recording(capture.Recorder()) as recorder:
+        connection.close()
+        connection.execute_wrappers.clear()
+        with connection.execute_wrapper(wrapper):
+            models.Carrier.objects.count()
+        models.Carrier.objects.count()
+    return [len(recorder.seen), wrapper in connection.execute_wrappers]
+
+
+def fill_default():
+    call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
+
+
+def body(url):
+    """What a visitor is sent."""
+    from workbench.guest import pages
+
+    return pages._visited(url, "warm", None, {}, ())[1].decode()

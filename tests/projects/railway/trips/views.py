@@ -8,11 +8,12 @@ import threading
 import time
 import uuid
 
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F, prefetch_related_objects
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.generic import ListView
 
@@ -415,6 +416,21 @@ def once(request):
 
 def workers(request):
     return answer(worker.name for worker in Worker.objects.order_by("name"))
+
+
+def shelf(request):
+    """Reads through a cache, and through that of the content types."""
+    found = cache.get("shelf-count")
+    if found is None:
+        found = Carrier.objects.count()
+        cache.set("shelf-count", found)
+    return answer([found, ContentType.objects.get_for_model(Carrier).pk])
+
+
+def who(request):
+    if not request.user.is_authenticated:
+        return redirect("/login/")
+    return answer([request.user.get_username()])
 
 
 def session(request):
