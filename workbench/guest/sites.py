@@ -43,6 +43,7 @@ _root = os.path.realpath(os.getcwd())
 _kinds: dict[str, int] = {}
 _marks: dict[int, tuple[int, str]] = {}
 _held: list[CodeType] = []
+_steadied: dict[tuple[int, int], int] = {}
 
 
 class Place(NamedTuple):
@@ -199,6 +200,26 @@ def mark_inner(function: Any, rank: int, origin: str, first: str) -> None:
                     _marks[id(constant)] = (rank, origin)
 
 
+def _steady(code: CodeType, lasti: int) -> int:
+    """The offset of an instruction, the same on every run.
+
+    Since Python 3.11 an instruction that has run often is replaced by a special one, and a frame that waits in it may
+    point to a cache entry behind it, or to the first half of a call. All of them have one position in the source.
+    """
+    key = (id(code), lasti)
+    known = _steadied.get(key)
+    if known is None:
+        known = lasti
+        if sys.version_info >= (3, 11):
+            positions = list(code.co_positions())
+            mine = positions[lasti // 2] if 0 <= lasti // 2 < len(positions) else (None,) * 4
+            if mine[2] is not None:  # without columns, all of a line would be one
+                known = 2 * positions.index(mine)
+        _held.append(code)
+        _steadied[key] = known
+    return known
+
+
 def look(frame: FrameType | None, wanted: int = 1, trail: list[tuple[str, FrameType]] | None = None) -> Look:
     """Walk outwards until the project's own frame, a template's node, or the border between two middlewares.
 
@@ -235,7 +256,7 @@ def look(frame: FrameType | None, wanted: int = 1, trail: list[tuple[str, FrameT
                 break  # who imported it says nothing
             if view is None or found or frame.f_locals.get("self") is view:
                 if len(found) < wanted:
-                    found.append(Place(file, frame.f_lineno, code.co_name, frame.f_lasti))
+                    found.append(Place(file, frame.f_lineno, code.co_name, _steady(code, frame.f_lasti)))
             else:
                 # A decorator around a generic view: the class says more than the line that calls it on.
                 found.append(_statement(type(view)))
@@ -254,10 +275,10 @@ def look(frame: FrameType | None, wanted: int = 1, trail: list[tuple[str, FrameT
             break
         elif kind == APP:
             if len(second) < wanted:
-                second.append(Place(file, frame.f_lineno, code.co_name, frame.f_lasti))
+                second.append(Place(file, frame.f_lineno, code.co_name, _steady(code, frame.f_lasti)))
         elif kind >= GENERIC and view is None:
             if kind == TOOLKIT and third is None:
-                third = Place(file, frame.f_lineno, code.co_name, frame.f_lasti)
+                third = Place(file, frame.f_lineno, code.co_name, _steady(code, frame.f_lasti))
             view = _of_project(frame)
         frame = frame.f_back
     if not found:

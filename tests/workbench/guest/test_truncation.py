@@ -90,3 +90,16 @@ def test_a_page_that_fails_when_cut_is_a_row(railway: Any) -> None:
     cut = railway.visit("/indexing/", "truncated", limit={"site": key(whole, "trips.Trip"), "rows": 1})
     assert (whole["error"], cut["status"]) == (None, 500)
     assert "IndexError" in cut["error"]
+
+
+@pytest.mark.parametrize(
+    "url", ["/forward/", "/sliced/", "/indexed/", "/first/", "/class-queryset/", "/managed/"]
+)
+def test_a_key_holds_however_often_the_page_has_run(railway: Any, url: str) -> None:
+    """Python replaces instructions that run often; the places must not move with them."""
+    first = railway.visit(url, "attributed")
+    for _ in range(12):
+        railway.visit(url, "warm")
+    again = railway.visit(url, "attributed")
+    assert again["batches"] == first["batches"]
+    assert [query["site"] for query in again["queries"]] == [query["site"] for query in first["queries"]]
