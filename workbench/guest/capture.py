@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 import re
 import sys
-import threading
-import time
 from collections.abc import Callable
+from threading import Thread, current_thread
+from time import perf_counter
 from types import FrameType
 from typing import Any
 
@@ -24,7 +24,7 @@ from workbench.guest import marks, sites
 #: Statements that exist only because a page view is kept in a transaction that is rolled back.
 SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 #: SQLite begins its transactions by a statement of its own; other databases are not seen to.
-_BEGIN = frozenset({"BEGIN", "BEGIN DEFERRED", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"})
+_UNCOUNTED = (*SAVEPOINTS, "BEGIN")
 _LEADING = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/|\()*", re.DOTALL)
 _READS = frozenset(
     {"SELECT", "SHOW", "EXPLAIN", "PRAGMA", "VALUES", "TABLE", "DESCRIBE", "SET", "FETCH", "DECLARE", "CLOSE"}
@@ -39,32 +39,20 @@ class PageCutError(BaseException):
 
 
 class Seen:
-    """One statement."""
+    """One statement. Most of it is set only where it differs: this is made while the page is timed."""
 
-    __slots__ = (
-        "alias",
-        "batch",
-        "failed",
-        "look",
-        "producer",
-        "relation",
-        "rows",
-        "seconds",
-        "sql",
-        "thread",
-    )
+    relation: str | None = None
+    producer: int | None = None
+    batch: int | None = None
+    look: sites.Look | sites.Near | None = None
+    seconds = 0.0
+    rows = -1
+    failed = True
 
-    def __init__(self, sql: str, alias: str, thread: str) -> None:
+    def __init__(self, sql: str, alias: str, thread: Thread) -> None:
         self.sql = sql
         self.alias = alias
         self.thread = thread
-        self.seconds = 0.0
-        self.rows = -1
-        self.failed = True
-        self.look: sites.Look | None = None
-        self.relation: str | None = None
-        self.producer: int | None = None
-        self.batch: int | None = None
 
 
 class Recorder:
@@ -86,7 +74,7 @@ class Recorder:
         self.seen: list[Seen] = []
         self.most = most
         self.cut: str | None = None
-        self._places = places
+        self._places = places and explain is None
         self._explain = explain
 
     def run(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -95,20 +83,20 @@ class Recorder:
             raise PageCutError(self.cut)
         connection = context["connection"]
         text = sql if type(sql) is str else _text(sql, connection)
-        if text.startswith(SAVEPOINTS) or text in _BEGIN:
+        if text.startswith(_UNCOUNTED):
             return execute(sql, params, many, context)
-        seen = Seen(text, connection.alias, threading.current_thread().name)
+        seen = Seen(text, connection.alias, current_thread())
         self.seen.append(seen)
-        began = time.perf_counter()
+        began = perf_counter()
         try:
             result = execute(sql, params, many, context)
             seen.failed = False
         finally:
-            seen.seconds = time.perf_counter() - began
-            if self._explain is not None:
+            seen.seconds = perf_counter() - began
+            if self._places:
+                seen.look = sites.nearest(sys._getframe(2))
+            elif self._explain is not None:
                 self._explain(seen, sys._getframe(1))
-            elif self._places:
-                seen.look = sites.look(sys._getframe(1))
         try:
             rows = context["cursor"].cursor.rowcount
             seen.rows = -1 if rows is None else rows
@@ -209,16 +197,16 @@ def _text(sql: Any, connection: Any) -> str:
 
 
 def _record(one: Seen) -> dict[str, Any]:
-    place = one.look.places[0] if one.look is not None and one.look.places else None
+    look = sites.resolved(one.look)
     return {
         "sql": one.sql[:LONGEST],
         "milliseconds": one.seconds * 1000,
         "rows": one.rows,
         "alias": one.alias,
-        "thread": one.thread,
-        "origin": "other" if one.look is None else one.look.origin,
-        "site": sites.as_json(place),
-        "template": None if one.look is None else sites.as_json(one.look.template),
+        "thread": one.thread.name,
+        "origin": "other" if look is None else look.origin,
+        "site": sites.as_json(look.places[0] if look is not None and look.places else None),
+        "template": None if look is None else sites.as_json(look.template),
         "relation": one.relation,
         "producer": one.producer,
         "batch": one.batch,
