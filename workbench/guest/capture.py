@@ -139,7 +139,8 @@ def watch() -> None:
         connection_created.connect(_join, dispatch_uid="workbench.guest.capture")
         # Connections of other threads that were opened before us can be reached in no other way.
         for thing in gc.get_objects():
-            if isinstance(thing, BaseDatabaseWrapper):
+            # By type(): isinstance would ask lazy objects for their class, and so make them.
+            if issubclass(type(thing), BaseDatabaseWrapper):
                 _join(thing)
     for alias in connections:
         _join(connections[alias])

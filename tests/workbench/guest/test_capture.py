@@ -15,8 +15,8 @@ def test_more_statements_than_django_s_log_keeps(railway: Any) -> None:
 
 
 def test_connections_that_were_there_before(railway: Any) -> None:
-    """Another thread's, opened before anything was watched, is seen too."""
-    assert railway.call("trips.seed:older_thread") == [2, False]
+    """Another thread's, opened before anything was watched, is seen too; lazy objects met on the way stay lazy."""
+    assert railway.call("trips.seed:older_thread") == [2, False, True]
 
 
 def test_a_wrapper_of_the_project_s_is_never_mistaken_for_ours(railway: Any) -> None:
