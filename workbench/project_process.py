@@ -106,6 +106,8 @@ class ProjectProcess:
         sandbox: guards it, see `workbench.guest.sandbox`; without it the process may do what the project does.
         setup: whether the apps are loaded; without, only settings can be read.
         own_database: see `environment`.
+        attribution: querysets know where they were made, from the first line of the project on; its pages can then be
+            visited in passes that tell which of them fed a statement. It costs start-up and nothing later.
     """
 
     def __init__(
@@ -118,8 +120,10 @@ class ProjectProcess:
         sandbox: Mapping[str, Any] | None = None,
         setup: bool = True,
         own_database: bool = False,
+        attribution: bool = False,
     ) -> None:
         self.project = project
+        self._attribution = attribution
         self._sandbox = sandbox
         self._setup = setup
         self._own_database = own_database
@@ -139,6 +143,8 @@ class ProjectProcess:
         variables = environment(self.project, overlay, own_database=self._own_database)
         if not self._setup:
             variables["WORKBENCH_SETUP"] = "no"
+        if self._attribution:
+            variables["WORKBENCH_ATTRIBUTION"] = "yes"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(self.project.interpreter or sys.executable), "-m", "workbench.guest"],

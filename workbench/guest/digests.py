@@ -56,7 +56,7 @@ def differing(first: bytes, second: bytes) -> list[int] | None:
     one, other = words(first), words(second)
     if len(one) != len(other) or _gaps(first) != _gaps(second):
         return None
-    positions = [index for index, (a, b) in enumerate(zip(one, other)) if a != b]  # noqa: B905 equal lengths
+    positions = [index for index, (a, b) in enumerate(zip(one, other)) if a != b]
     return positions if len(positions) <= MOST else None
 
 

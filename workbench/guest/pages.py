@@ -19,10 +19,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.http.request import validate_host
 from django.test import Client
 
-from workbench.guest import digests
+from workbench.guest import digests, sandbox
 from workbench.guest.attribution import Attribution, attributing
 from workbench.guest.bounds import bounded
 from workbench.guest.capture import PageCutError, Recorder, recording
@@ -75,7 +77,7 @@ def visit(
     """
     if pass_ not in PASSES:
         raise ValueError(f"no such pass: {pass_!r}; one of {', '.join(sorted(PASSES))}")
-    return _visited(url, pass_, headers, limit or {}, masks)[0]
+    return observed(url, pass_, headers, limit, masks)[0]
 
 
 def baseline(
@@ -89,8 +91,8 @@ def baseline(
     Returns:
         stable, the masks to hand to `visit` (positions of words), and the digest under them; and why it is not stable.
     """
-    first, one, response = _visited(url, "warm", headers, limit or {}, ())
-    second, other, again = _visited(url, "warm", headers, limit or {}, ())
+    first, one, response = observed(url, "warm", headers, limit, ())
+    second, other, again = observed(url, "warm", headers, limit, ())
     error = first["error"] or second["error"]
     if response is None or again is None:
         return {"stable": False, "masks": [], "digest": "", "reason": error or "it gave no answer"}
@@ -122,13 +124,16 @@ def login(user: str) -> dict[str, str]:
     return {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())}
 
 
-def _visited(
+def observed(
     url: str,
     pass_: str,
-    headers: Mapping[str, str] | None,
-    limit: Mapping[str, Any],
-    masks: Sequence[int],
+    headers: Mapping[str, str] | None = None,
+    limit: Mapping[str, Any] | None = None,
+    masks: Sequence[int] = (),
 ) -> tuple[dict[str, Any], bytes, Any]:
+    """As `visit`, with the body as it was sent and the response itself (None where there is none), for code in this process."""
+    limit = limit or {}
+    kept_from = sandbox.blocked()
     looking = Attribution(limit) if pass_ in LOOKING else None
     recorder = Recorder(
         most=int(limit.get("queries", _most(url, pass_))),
@@ -178,9 +183,19 @@ def _visited(
         "batches": [] if looking is None else looking.as_json(),
         "wrote": recorder.wrote,
         "error": error,
-        "blocked": [],
+        "blocked": _since(kept_from),
     }
     return view, body, response
+
+
+def _since(before: Mapping[str, int]) -> list[str]:
+    """What the sandbox kept the page from: each by its name, with how often where it was more than once."""
+    found = []
+    for name, count in sandbox.blocked().items():
+        times = count - before.get(name, 0)
+        if times > 0:
+            found.append(name if times == 1 else f"{name} ({times} times)")
+    return sorted(found)
 
 
 def _most(url: str, pass_: str) -> int:
@@ -236,7 +251,15 @@ def _prepare(url: str, headers: Mapping[str, str] | None) -> tuple[Client, str, 
             extra[key] = value
         else:
             extra[f"HTTP_{key}"] = value
+    # A browser always names the host, and a middleware that chooses a URL configuration by it may read nothing else.
+    extra.setdefault("HTTP_HOST", _authority(extra))
     return client, path, extra
+
+
+def _authority(extra: Mapping[str, Any]) -> str:
+    name = str(extra["SERVER_NAME"])
+    name = f"[{name}]" if ":" in name else name
+    return f"{name}:{extra['SERVER_PORT']}" if "SERVER_PORT" in extra else name
 
 
 def _host() -> str:
@@ -252,7 +275,9 @@ def _host() -> str:
 def _forget() -> None:
     """Empty what this process has cached; a cache outside of it is not ours to empty."""
     for cache in caches.all(initialized_only=True):
-        if type(cache).__module__.endswith((".locmem", ".dummy")):
+        if isinstance(
+            cache, (LocMemCache, DummyCache)
+        ):  # what the sandbox puts in a remote one's place is one of them
             cache.clear()
     from django.apps import apps
 

@@ -101,15 +101,20 @@ class Loaded:
         assert self._databases is not None, "the project was not loaded"
         return self._databases
 
-    def process(self, settings: Mapping[str, Any] | None = None, arm: Arm = PLAIN) -> ProjectProcess:
+    def process(
+        self, settings: Mapping[str, Any] | None = None, arm: Arm = PLAIN, *, attribution: bool = False
+    ) -> ProjectProcess:
         """A fresh process of the project on the private databases, in the sandbox; use it as a context manager.
 
         Args:
             settings: dotted, over the project's own.
             arm: likewise, and its name is in the process's log.
+            attribution: for pages visited in a pass that tells producers; see `ProjectProcess`.
         """
         shared = {**self.databases.settings(), **(settings or {})}
-        return ProjectProcess(self.project, arm, shared, self.folder, sandbox=self.sandbox())
+        return ProjectProcess(
+            self.project, arm, shared, self.folder, sandbox=self.sandbox(), attribution=attribution
+        )
 
     def sandbox(self) -> dict[str, Any]:
         """What `workbench.guest.sandbox.install` gets."""

@@ -13,26 +13,13 @@ from workbench.profile.loading import Data, Loaded
 
 AWKWARD = Path(__file__).resolve().parents[2] / "projects" / "awkward"
 
-#: A visit as plain as Django has it: what it answers, what it was kept from; what it writes is rolled back.
+#: A visit whose body a test can read; runs in the project's process.
 VISIT = """
-from django.db import connections, transaction
-from django.test import Client
-from workbench.guest import sandbox
+from workbench.guest import pages
 
-def visit(path, **headers):
-    before = sandbox.blocked()
-    host = "localhost"
-    if path.startswith("http://"):
-        host, _, path = path[7:].partition("/")
-        path = "/" + path
-    response = Client(raise_request_exception=False).get(path, HTTP_HOST=host, **headers)
-    body = b"".join(response) if response.streaming else response.content
-    after = sandbox.blocked()
-    return {
-        "status": response.status_code,
-        "body": body.decode(errors="replace")[:50_000],
-        "blocked": {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)},
-    }
+def visit(url, **headers):
+    view, body, _ = pages.observed(url, "warm", headers)
+    return {**view, "body": body.decode(errors="replace")[:50_000]}
 """
 
 
@@ -49,7 +36,7 @@ def tree(root: Path) -> dict[str, bytes]:
 def visiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Settings for `find` that put a module with `visit` on a project's path."""
     folder = tmp_path_factory.mktemp("visiting")
-    (folder / "plain_visit.py").write_text(VISIT)
+    (folder / "read_page.py").write_text(VISIT)
     return {"env": [f"PYTHONPATH={folder}"]}
 
 

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "places",
 ]
 MIDDLEWARE = [
+    "places.hosts.by_host",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -176,4 +176,4 @@ def body(url):
     """What a visitor is sent."""
     from workbench.guest import pages
 
-    return pages._visited(url, "warm", None, {}, ())[1].decode()
+    return pages.observed(url, "warm")[1].decode()
