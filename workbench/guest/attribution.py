@@ -28,7 +28,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from workbench.guest import marks, sites
+from workbench.guest import marks, reads, sites
 from workbench.guest.capture import Seen
 from workbench.guest.sites import Look, Place
 
@@ -53,16 +53,22 @@ class Batch:
     """One evaluation; see the profile's record of this name."""
 
     __slots__ = (
+        "awaited",
         "created",
         "evaluated",
         "id",
+        "kept",
+        "measured",
         "model",
         "origin",
         "parent",
         "paths",
+        "queried",
+        "read",
         "relation",
         "rows",
         "seen",
+        "sizes",
     )
 
     def __init__(
@@ -81,6 +87,14 @@ class Batch:
         self.parent: int | None = None
         self.rows = 0
         self.paths: dict[str, int] = {}
+        self.kept = False
+        #: The class of the model, where its rows are instances; by which attribute a prefetch's rows are read.
+        self.queried: type | None = None
+        self.awaited: tuple[type, str] | None = None
+        #: Names read of the instances, by the path at which they hang.
+        self.read: dict[str, set[str]] = {}
+        self.sizes: dict[str, int] = {}
+        self.measured = 0
 
     def key(self) -> dict[str, Any]:
         return {
@@ -90,14 +104,51 @@ class Batch:
             "template": sites.as_json(self.seen.template),
         }
 
+    def measure(self, row: Any) -> None:
+        """Add what one instance weighs; after the first few hundred, the others are taken to be like them."""
+        if self.measured < reads.MEASURED:
+            self.measured += 1
+            for name, size in reads.sizes(row).items():
+                self.sizes[name] = self.sizes.get(name, 0) + size
+
+    def unread(self) -> list[str]:
+        """What `select_related` loaded along and nobody read; of a path the outermost such step, for the rest follows."""
+        found: list[str] = []
+        for path in sorted(self.paths):
+            above, _, name = path.rpartition("__")
+            if (
+                path
+                and not any(path.startswith(f"{one}__") for one in found)
+                and not self._was_read(above, name)
+            ):
+                found.append(path)
+        return found
+
+    def unread_columns(self) -> dict[str, int]:
+        if self.queried is None:
+            return {}
+        left = [name for name in sorted(reads.columns(self.queried)) if not self._was_read("", name)]
+        return {name: self._weight(name) for name in left if self.sizes.get(name)}
+
+    def _was_read(self, path: str, name: str) -> bool:
+        names = self.read.get(path, ())
+        return name in names or reads.WHOLE in names
+
+    def _weight(self, name: str) -> int:
+        return round(self.sizes[name] * self.rows / max(self.measured, 1))
+
     def as_json(self) -> dict[str, Any]:
-        """The batch as the profile's records have it."""
+        """The batch as the profile's records have it, but for what only the whole view tells."""
         return {
             "id": self.id,
             **self.key(),
             "rows": self.rows,
             "parent": self.parent,
             "step": self.origin,
+            "kept": self.kept,
+            "unread": self.unread(),
+            "bytes": sum(map(self._weight, self.sizes)),
+            "unread_columns": self.unread_columns(),
         }
 
 
@@ -109,6 +160,8 @@ class Owner(NamedTuple):
     accessor: str
     tag: int | None
     kind: str
+    #: Of a prefetch: the class of the instances, and the attribute in which they get its rows.
+    awaited: tuple[type, str] | None = None
 
 
 _chains: dict[int, _Chain] = {}
@@ -128,6 +181,7 @@ class Attribution:
     def __init__(self, limit: Mapping[str, Any] | None = None) -> None:
         self.batches: list[Batch] = []
         self.stopped = 0
+        self._read: set[tuple[type, str]] = set()
         self._tags: dict[int, tuple[Batch, str]] = {}
         self._limit = dict(limit or {})
         self._wanted = self._limit.get("site", self._limit.get("batch"))
@@ -172,7 +226,9 @@ class Attribution:
             )
             self.batches.append(batch)
         batch.seen = batch.seen._replace(origin=_named(look, owner))
+        batch.kept = any(marked.f_code.co_name == "_fetch_all" for _kind, marked in trail)
         if owner is not None:
+            batch.awaited = owner.awaited
             batch.relation = owner.relation
             producer = self._tags.get(owner.tag or 0)
             if producer is not None:
@@ -198,8 +254,40 @@ class Attribution:
         self.stopped += 1
         return self._rows
 
+    def read(self, instance: Any, name: str, prefetching: bool) -> None:
+        """An attribute of an instance is read; a prefetch that asks for a relation by its name does not read it."""
+        made: type = type(instance)
+        if prefetching and name not in _attributes(made):
+            return
+        self._read.add((made, name))
+        known = self._tags.get(_tag_of(instance) or 0)
+        if known is not None:
+            batch, path = known
+            batch.read.setdefault(path, set()).add(name)
+
     def as_json(self) -> list[dict[str, Any]]:
-        return [batch.as_json() for batch in self.batches]
+        ignored = self._ignored()
+        return [{**batch.as_json(), "ignored": batch.id in ignored} for batch in self.batches]
+
+    def _ignored(self) -> set[int]:
+        """Prefetches that nobody read, neither they themselves nor what was prefetched beneath them."""
+        found: set[int] = set()
+        wanted: set[int] = set()
+        for batch in reversed(self.batches):  # what lies beneath is fetched later
+            if batch.awaited is None or batch.rows == 0:
+                used = batch.awaited is None
+            else:
+                made, name = batch.awaited
+                used = any(
+                    read in (name, reads.WHOLE) and (issubclass(one, made) or issubclass(made, one))
+                    for one, read in self._read
+                )
+                used = used or batch.id in wanted
+                if not used:
+                    found.add(batch.id)
+            if used and batch.parent is not None:
+                wanted.add(batch.parent)
+        return found
 
 
 def _matches(batch: Batch, wanted: Any) -> bool:
@@ -272,11 +360,13 @@ class attributing:  # noqa: N801 used as a verb
         marks.prepare()
         _local.pending = None
         _active = self._attribution
+        reads.install(self._attribution.read)
         return self._attribution
 
     def __exit__(self, *_: object) -> None:
         global _active
         _active = None
+        reads.uninstall()
         uninstall()
 
 
@@ -308,6 +398,7 @@ def _observed(attribution: Attribution, queryset: Any, rows: Iterator[Any], tagg
     most = attribution.stop_after(batch)
     tag = attribution.tag(batch) if tagged else 0
     related = getattr(getattr(queryset, "query", None), "select_related", False) if tagged else False
+    batch.queried = queryset.model if tagged else None
     if most is not None and most <= 0:
         return
     _local.pending = batch
@@ -317,6 +408,7 @@ def _observed(attribution: Attribution, queryset: Any, rows: Iterator[Any], tagg
             batch.rows += 1
             if tagged:
                 row._state._wb = tag
+                batch.measure(row)
                 if related:
                     _tag_children(attribution, batch, row, related, "", 0)
             yield row
@@ -428,6 +520,11 @@ def _related(queryset: Any) -> Owner | None:
     return None
 
 
+@functools.cache
+def _attributes(model: type) -> frozenset[str]:
+    return frozenset(field.attname for field in model._meta.concrete_fields)  # type: ignore[attr-defined]
+
+
 def _tag_of(instance: Any) -> int | None:
     state = getattr(instance, "_state", None)
     return None if state is None else state.__dict__.get("_wb")
@@ -506,8 +603,12 @@ def _of_prefetch(there: Mapping[str, Any]) -> Owner | None:
         return None
     steps = lookup.prefetch_through.split("__")
     name = steps[level] if level < len(steps) else steps[-1]
-    owner = _declaring(type(instances[0]), name)
-    return Owner(marks.PREFETCH, f"{owner._meta.label}.{name}", name, _tag_of(instances[0]), "prefetch")
+    made = type(instances[0])
+    owner = _declaring(made, name)
+    awaited = (made, lookup.get_current_to_attr(level)[0])
+    return Owner(
+        marks.PREFETCH, f"{owner._meta.label}.{name}", name, _tag_of(instances[0]), "prefetch", awaited
+    )
 
 
 def _of_manager(manager: Any) -> Owner | None:

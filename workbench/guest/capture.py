@@ -10,6 +10,7 @@ import gc
 import re
 import sys
 from collections.abc import Callable
+from hashlib import blake2b
 from threading import Thread, current_thread
 from time import perf_counter
 from types import FrameType
@@ -48,11 +49,27 @@ class Seen:
     seconds = 0.0
     rows = -1
     failed = True
+    same_as: int | None = None
+    opened = False
 
     def __init__(self, sql: str, alias: str, thread: Thread) -> None:
         self.sql = sql
         self.alias = alias
         self.thread = thread
+
+
+class Held:
+    """One transaction of the project's, from its first moment to its last."""
+
+    look: sites.Look | sites.Near | None = None
+    seconds: float | None = None
+    last: int | None = None
+
+    def __init__(self, alias: str, thread: Thread, first: int) -> None:
+        self.alias = alias
+        self.thread = thread
+        self.first = first
+        self.began = perf_counter()
 
 
 class Recorder:
@@ -72,7 +89,10 @@ class Recorder:
         explain: Callable[[Seen, FrameType], None] | None = None,
     ) -> None:
         self.seen: list[Seen] = []
+        self.held: list[Held] = []
         self.most = most
+        self._open: dict[tuple[str, Thread], Held] = {}
+        self._texts: dict[tuple[str, str, bytes], int] = {}
         self.cut: str | None = None
         self._places = places and explain is None
         self._explain = explain
@@ -84,8 +104,15 @@ class Recorder:
         connection = context["connection"]
         text = sql if type(sql) is str else _text(sql, connection)
         if text.startswith(_UNCOUNTED):
-            return execute(sql, params, many, context)
+            return self._bounds(execute, sql, params, many, context)
         seen = Seen(text, connection.alias, current_thread())
+        if "_wb_opened" in connection.__dict__:
+            del connection._wb_opened
+            seen.opened = True
+        if self._explain is not None:
+            key = (connection.alias, text, _digest(params))
+            first = self._texts.setdefault(key, len(self.seen))
+            seen.same_as = first if first < len(self.seen) else None
         self.seen.append(seen)
         began = perf_counter()
         try:
@@ -104,9 +131,31 @@ class Recorder:
             seen.rows = -1
         return result
 
+    def _bounds(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        """A savepoint right inside our own transaction is where the project's transaction begins or ends."""
+        connection = context["connection"]
+        if len(connection.atomic_blocks) != 1:
+            return execute(sql, params, many, context)
+        key = (connection.alias, current_thread())
+        ended = self._open.pop(key, None)
+        if ended is not None:
+            ended.seconds = perf_counter() - ended.began
+            ended.last = len(self.seen)
+        look = sites.nearest(sys._getframe(2))
+        result = execute(sql, params, many, context)
+        if str(sql).startswith(SAVEPOINTS[0]):
+            self._open[key] = begun = Held(*key, len(self.seen))
+            begun.look = look
+            self.held.append(begun)
+        return result
+
     @property
     def wrote(self) -> bool:
         return any(writes(one.sql) for one in self.seen)
+
+    def transactions(self) -> list[dict[str, Any]]:
+        """The project's transactions as the profile's records have them; one that did not end is left out."""
+        return [_transaction(one, self.seen) for one in self.held if one.seconds is not None]
 
     def as_json(self) -> list[dict[str, Any]]:
         """The statements as the profile's records have them."""
@@ -125,7 +174,14 @@ def _watch(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any
     return recorder.run(execute, sql, params, many, context)
 
 
-def _join(connection: Any = None, **_: Any) -> None:
+def _opened(connection: Any = None, **_: Any) -> None:
+    """A connection was made while a page was being recorded: its first statement had to wait for it."""
+    if _active is not None:
+        connection._wb_opened = True
+    _join(connection)
+
+
+def _join(connection: Any = None) -> None:
     """Watch one connection; outermost, so that a wrapper that the project takes off again is never mistaken for ours."""
     if _watch not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _watch)
@@ -136,7 +192,7 @@ def watch() -> None:
     global _watching
     if not _watching:
         _watching = True
-        connection_created.connect(_join, dispatch_uid="workbench.guest.capture")
+        connection_created.connect(_opened, dispatch_uid="workbench.guest.capture")
         # Connections of other threads that were opened before us can be reached in no other way.
         for thing in gc.get_objects():
             # By type(): isinstance would ask lazy objects for their class, and so make them.
@@ -168,6 +224,14 @@ class recording:  # noqa: N801 used as a verb
     def __exit__(self, *_: object) -> None:
         global _active
         _active = None
+
+
+def _digest(params: Any) -> bytes:
+    """Values are compared and never kept."""
+    try:
+        return blake2b(repr(params).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    except Exception:  # noqa: BLE001 somebody's __repr__: such values are like no others
+        return repr(id(params)).encode()
 
 
 def writes(sql: str) -> bool:
@@ -212,4 +276,23 @@ def _record(one: Seen) -> dict[str, Any]:
         "producer": one.producer,
         "batch": one.batch,
         "failed": one.failed,
+        "same_as": one.same_as,
+        "opened": one.opened,
+    }
+
+
+def _transaction(held: Held, seen: list[Seen]) -> dict[str, Any]:
+    within = [
+        one for one in seen[held.first : held.last] if (one.alias, one.thread) == (held.alias, held.thread)
+    ]
+    # A decorator's block has no line of the project's around it; its first statement has.
+    looks = [sites.resolved(held.look), *(sites.resolved(one.look) for one in within)]
+    places = [look.places[0] for look in looks if look is not None and look.places]
+    return {
+        "alias": held.alias,
+        "site": sites.as_json(places[0] if places else None),
+        "milliseconds": (held.seconds or 0.0) * 1000,
+        "busy": sum(one.seconds for one in within) * 1000,
+        "queries": len(within),
+        "wrote": any(writes(one.sql) for one in within),
     }

@@ -184,6 +184,7 @@ def observed(
         "wrote": recorder.wrote,
         "error": error,
         "blocked": _since(kept_from),
+        "transactions": recorder.transactions(),
     }
     return view, body, response
 

@@ -15,6 +15,7 @@ The view must notice as little of it as can be:
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from typing import Any
 
@@ -52,7 +53,7 @@ class RolledBack:
                 self.notes.append(f"{alias}: {type(error).__name__}")
                 continue
             self._held.append((connection, block))
-            connection.close = _kept_open
+            connection.close = functools.partial(_kept_open, connection)
             _Autocommit(connection).begin()
         connection_created.connect(self._created, weak=False, dispatch_uid="workbench.guest.undo")
         return self
@@ -60,9 +61,10 @@ class RolledBack:
     def __exit__(self, *_: object) -> None:
         connection_created.disconnect(dispatch_uid="workbench.guest.undo")
         for connection in self._foreign:
+            _let_close(connection)
             _abandon(connection)
         for connection, block in reversed(self._held):
-            connection.__dict__.pop("close", None)
+            _let_close(connection)
             for one in [one for one in connection.execute_wrappers if isinstance(one, _Autocommit)]:
                 one.end()
             try:
@@ -92,11 +94,19 @@ class RolledBack:
         block._from_testcase = True
         if connections[connection.alias] is connection:
             block.__enter__()
+        # A pool's thread may give its connection back after each task: Django would then refuse the next one.
+        connection.close = functools.partial(_kept_open, connection)
         self._foreign.append(connection)
 
 
-def _kept_open() -> None:
-    """In the place of `connection.close` while a page view holds it."""
+def _kept_open(connection: Any) -> None:
+    """In the place of `connection.close` while a page view holds it: the next statement would have to open another one."""
+    connection._wb_opened = True
+
+
+def _let_close(connection: Any) -> None:
+    connection.__dict__.pop("close", None)
+    connection.__dict__.pop("_wb_opened", None)
 
 
 class _Autocommit:

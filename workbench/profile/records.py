@@ -65,6 +65,9 @@ class Query:
         producer: id of the batch whose instance asked for it.
         batch: id of the batch that it filled.
         failed: it raised.
+        same_as: position of the first statement of this view with the same text and the same values; None when it is that one
+            itself, or the pass does not tell (only one that tells producers does).
+        opened: a connection had to be opened for it: the first statement of a thread, or one after the page closed its own.
     """
 
     sql: str
@@ -79,6 +82,8 @@ class Query:
     producer: int | None = None
     batch: int | None = None
     failed: bool = False
+    same_as: int | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,11 @@ class Batch:
         template: that of a template, where one evaluated it.
         parent: the batch whose instances it was fetched for, and by which step ("lazy owner", "related items", ...).
         step: see parent.
+        kept: the whole result was kept in memory, as the queryset's cache does; `iterator()` does not.
+        unread: what `select_related` loaded along, by its path, and nothing ever read.
+        ignored: a prefetch that nothing ever read.
+        bytes: of texts, binary values and JSON in its rows, roughly.
+        unread_columns: those of columns that nothing ever read.
     """
 
     id: int
@@ -104,6 +114,32 @@ class Batch:
     template: Site | None = None
     parent: int | None = None
     step: str = ""
+    kept: bool = False
+    unread: tuple[str, ...] = ()
+    ignored: bool = False
+    bytes: int = 0
+    unread_columns: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One transaction of the page's own, or the one that `ATOMIC_REQUESTS` opens for it.
+
+    Attributes:
+        alias: of the database.
+        site: where the block is entered, or its first statement; None when the project has no line there.
+        milliseconds: that it was open.
+        busy: of these, within its statements; the rest its connection waited, and whatever it had locked.
+        queries: statements in it.
+        wrote: one of them changes data.
+    """
+
+    alias: str
+    site: Site | None
+    milliseconds: float
+    busy: float
+    queries: int
+    wrote: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +158,7 @@ class PageView:
         wrote: a statement that changes data ran (and was rolled back).
         error: what the view raised, in one line.
         blocked: what the sandbox kept the page from: mail, HTTP, tasks.
+        transactions: in the order in which they began.
     """
 
     url: str
@@ -135,6 +172,7 @@ class PageView:
     wrote: bool = False
     error: str | None = None
     blocked: tuple[str, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +191,38 @@ class Measured:
     low: float
     high: float
     mebibytes: float | None = None
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What the server knows of a table, for judging a plan.
+
+    Attributes:
+        rows: by its statistics.
+        indexes: of each valid index without a condition its method ("btree") and its first column or expression.
+    """
+
+    rows: float
+    indexes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the database runs one statement.
+
+    Attributes:
+        sql: with placeholders, as the statement's record has it.
+        alias: of the database.
+        tree: of `EXPLAIN (FORMAT JSON)`, without values; with actual figures where it was analysed.
+        tables: those that it reads, by name.
+        work_mem: bytes that a sort may take; None where it is unknown.
+    """
+
+    sql: str
+    alias: str
+    tree: Json
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    work_mem: int | None = None
 
 
 @dataclass(frozen=True)

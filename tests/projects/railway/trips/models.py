@@ -61,6 +61,13 @@ class Label(models.Model):
     text = models.CharField(max_length=50)
 
 
+class Station(models.Model):
+    """Many of them, each behind another one."""
+
+    name = models.CharField(max_length=50)
+    beyond = models.ForeignKey("self", on_delete=models.CASCADE, null=True)
+
+
 class Record(models.Model):
     """Lies in the other database."""
 

@@ -24,6 +24,18 @@ def fill(trips=12):
     return counts()
 
 
+def stations(number=2500):
+    """A long line; the first few are reached from one another."""
+    made = models.Station.objects.bulk_create(models.Station(name=f"station {n}") for n in range(number))
+    for n in range(1, 5):
+        models.Station.objects.filter(pk=made[n].pk).update(beyond=made[n - 1])
+
+
+def heavy(size=20_000):
+    """Notes that are worth leaving out."""
+    models.Trip.objects.update(notes="x" * size)
+
+
 def counts():
     """Rows of each table: what a page view must leave as it is."""
     return {
@@ -43,7 +55,7 @@ def counts():
 
 def patched():
     """Methods of Django's classes that are not Django's own."""
-    from django.db.models import QuerySet, query
+    from django.db.models import Model, QuerySet, query
     from django.db.models.manager import BaseManager
 
     watched = [(QuerySet, "_clone"), (BaseManager, "get_queryset"), (query.RawQuerySet, "__init__")]
@@ -52,7 +64,7 @@ def patched():
         f"{holder.__name__}.{name}"
         for holder, name in watched
         if not holder.__dict__[name].__code__.co_filename.endswith(("query.py", "manager.py"))
-    ]
+    ] + ["Model.__getattribute__"] * ("__getattribute__" in Model.__dict__)
 
 
 def user(name):

@@ -1,8 +1,8 @@
-"""Every function and class view of the module, under its own name."""
+"""Every function and class view of the module, under its own name; and the planted faults beneath `faults/`."""
 
 from django.urls import path
 
-from trips import views
+from trips import faults, views
 
 urlpatterns = [
     path(f"{name.strip('_').replace('_', '-')}/", view)
@@ -13,4 +13,7 @@ urlpatterns = [
 urlpatterns += [
     path("class-plain/", views.Trips.as_view()),
     path("class-queryset/", views.ActiveTrips.as_view()),
+]
+urlpatterns += [
+    path(f"faults/{name}/", view) for name, view in vars(faults).items() if "__" in name and callable(view)
 ]

@@ -1,0 +1,70 @@
+"""What the plans of a page's statements show: reads of whole tables that an index would spare, and work out of proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stalwart.database.plans import Node, nodes
+from stalwart.database.suggestions import Suggestion, Table, suggest
+from workbench.profile import fingerprints, places
+from workbench.profile.records import Finding, Kind, PageView, Plan
+from workbench.profile.suspects import Suspect
+
+#: What an index answers, and what is a fault of the statement itself; the others of the library's suggestions are findings of
+#: their own kind here.
+INDEXES = frozenset({"index", "functional-index", "trigram", "sort-index", "join-index"})
+SLOW = frozenset({"sort-memory", "keyset", "long-list", "cross-join"})
+#: How many times more rows than expected, and how many in all, make a plan that was chosen for another table.
+OFF, ROWS = 100.0, 10_000
+
+
+def planned(view: PageView, plans: Iterable[Plan]) -> tuple[Suspect, ...]:
+    """Findings of the statements of a view that have a plan.
+
+    Args:
+        view: the warm or the attributed one; statements are joined to plans by fingerprint and alias.
+        plans: as `workbench.profile.records.Plan` says.
+    """
+    found: dict[tuple[Kind, str | None, str], Suspect] = {}
+    for plan in plans:
+        text = fingerprints.of_text(plan.sql)
+        positions = [
+            p
+            for p, query in enumerate(view.queries)
+            if query.alias == plan.alias and fingerprints.of(query) == text
+        ]
+        if not positions:
+            continue
+        for kind, relation, sentence in _told(plan):
+            place = places.of_query(view.queries[positions[0]])
+            milliseconds = sum(view.queries[p].milliseconds for p in positions)
+            finding = Finding(
+                kind, view.url, relation, place, len(positions), milliseconds, sql=plan.sql, text=sentence
+            )
+            found.setdefault((kind, relation, place), Suspect(finding, positions=tuple(positions)))
+    return tuple(found.values())
+
+
+def _told(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
+    tables = {name: Table(facts.rows, facts.indexes) for name, facts in plan.tables.items()}
+    for one in suggest(plan.tree, plan.sql, tables, plan.work_mem):
+        if one.kind in INDEXES:
+            yield "missing-index", _relation(one), one.text
+        elif one.kind in SLOW:
+            yield "slow-plan", _relation(one), one.text
+    for node in nodes(plan.tree):
+        if sentence := _surprise(node):
+            yield "slow-plan", node.relation or None, sentence
+
+
+def _relation(one: Suggestion) -> str | None:
+    return f"{one.table}.{','.join(one.columns)}" if one.table and one.columns else one.table or None
+
+
+def _surprise(node: Node) -> str:
+    """A plan that was analysed tells how many rows there really were."""
+    actual, loops = node.facts.get("Actual Rows"), node.facts.get("Actual Loops", 1)
+    if actual is None or float(actual) * float(loops) < ROWS or float(actual) < OFF * max(node.rows, 1.0):
+        return ""
+    where = f" of {node.relation}" if node.relation else ""
+    return f"{node.kind}{where}: {float(actual):,.0f} rows where {node.rows:,.0f} were expected"
