@@ -26,11 +26,12 @@ from typing import Any
 import django
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+import stalwart
 from stalwart import events
 
 _DEPTH = 12
 # Frames of these say nothing about whose code it was; looked at from the innermost outwards.
-_LIBRARIES = tuple(str(Path(file).parent) + os.sep for file in (django.__file__, events.__file__))
+_LIBRARIES = tuple(str(Path(file).parent) + os.sep for file in (django.__file__, stalwart.__file__))
 
 
 @dataclass(frozen=True, slots=True)
