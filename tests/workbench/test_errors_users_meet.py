@@ -48,6 +48,7 @@ def told(code: int, err: str, problem: str, step: str, *, wanted: int = 2) -> No
         (["report", "--settings", "shop.settings"], "without a project", "--project DIR"),
         (["report", "--out", "file/below"], "cannot write to", "--out DIR"),
         (["drill", "conection-loss"], "there is no drill 'conection-loss'", "did you mean connection-loss?"),
+        (["drill", "DB-3"], "no drill decides DB-3 in this version", "workbench claims"),
         (["drill", "NET-1", "--pairs", "0"], "0 pairs cannot be run", "1 or more"),
         (["judge", "nowhere.jsonl"], "cannot read the journal nowhere.jsonl", "journal.jsonl"),
         (["judge", "file"], "holds no journal line", "journal.jsonl"),
@@ -60,6 +61,7 @@ def test_a_mistyped_argument_is_explained(world: Any, arguments: list[str], prob
     code, _, err = world.workbench(*arguments)
     # `judge` exits by the worst verdict, where 2 is "inconclusive"; an error is 3.
     told(code, err, problem, step, wanted=3 if arguments[0] == "judge" else 2)
+    assert not (world.temp.parent / "reports").exists()  # a notebook would join an empty run as the newest
     assert world.is_clean(), (world.living(), world.lying())
 
 

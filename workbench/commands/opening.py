@@ -24,7 +24,11 @@ def new_run(arguments: argparse.Namespace) -> RunFolder:
         raise WorkbenchError(
             "--out is empty or the working directory itself", "name a folder for the run, or leave --out away"
         )
-    if (pairs := getattr(arguments, "pairs", None)) is not None and pairs > MOST_PAIRS:
+    # Before there is a folder: notebooks would join an empty one as the newest run.
+    pairs = getattr(arguments, "pairs", None)
+    if pairs is not None and pairs < 1:
+        raise WorkbenchError(f"{pairs} pairs cannot be run", "give 1 or more, or leave it out")
+    if pairs is not None and pairs > MOST_PAIRS:
         raise WorkbenchError(
             f"{pairs} pairs would take longer than anybody waits", f"give {MOST_PAIRS} or fewer"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from workbench.claims import CLAIMS
 from workbench.drills.bandwidth import BANDWIDTH
 from workbench.drills.bank import BANK, MINUTES, bank
 from workbench.drills.base import Drill
@@ -52,6 +53,11 @@ def find(name: str) -> Drill:
         if wanted.lower() == drill.id or wanted.upper() in drill.claims:
             return drill
     known = [*DRILLS, *(claim for drill in DRILLS.values() for claim in drill.claims)]
+    if any(wanted.upper() == one.id for one in CLAIMS):
+        raise WorkbenchError(
+            f"no drill decides {wanted.upper()} in this version",
+            f"`workbench claims` shows its rule; drills: {', '.join(known)}",
+        )
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}? " if near else ""
     raise WorkbenchError(f"there is no drill {name!r}", f"{hint}known: {', '.join(known)}")

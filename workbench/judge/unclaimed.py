@@ -95,10 +95,15 @@ class Comparison:
         found = []
         for arm in self.plan.arms:
             for trial in self.of(arm.name):
-                found += [f"{arm.label}: {kind}: {text}" for kind, text in trial.violations.items()]
+                block = f"block {trial.block + 1}" if self.plan.blocks > 1 else ""
+                name = ", ".join(filter(None, (arm.label, trial.part, block)))
+                found += [f"{name}: {kind}: {text}" for kind, text in trial.violations.items()]
                 if trial.exclusions:
-                    found.append(f"{arm.label}: does not count: {', '.join(trial.exclusions)}")
-                found += [f"{arm.label}: {note}" for note in trial.validity.notes]
+                    found.append(f"{name}: does not count: {', '.join(trial.exclusions)}")
+                found += [f"{name}: {note}" for note in trial.validity.notes]
+        planned = self.plan.blocks * len(self.plan.parts) * len(self.plan.arms)
+        if len(self.trials) < planned:
+            found.append(f"Only {len(self.trials)} of the {planned} planned trials are in the journal.")
         said = {
             "held": "With Stalwart on, nothing was broken.",
             "broken": "With Stalwart on, something was broken: that refutes what this drill guards.",

@@ -70,6 +70,15 @@ def test_what_does_not_count_makes_it_void(trials: list[Trial]) -> None:
     assert found.lines()
 
 
+def test_a_journal_that_ends_early_says_so() -> None:
+    """What is there is judged, and the reader is told how much of the plan that is, and of which block a finding is."""
+    plan = replace(PLAN, blocks=3)
+    found = Comparison(plan, right()).findings()
+    assert "Only 3 of the 9 planned trials are in the journal." in found
+    assert any(line.startswith("tenacity, block 1: doubled: ") for line in found)
+    assert not any("planned" in line for line in Comparison(PLAN, right()).findings())
+
+
 def test_trials_are_added_up_and_times_are_medians() -> None:
     """Three blocks of one arm make one row."""
     three = [
