@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from stalwart.database.plans import Node, nodes
-from stalwart.database.suggestions import Suggestion, Table, suggest
+from stalwart.database.suggestions import LARGE, Suggestion, Table, suggest
 from workbench.profile import fingerprints, places
 from workbench.profile.records import Finding, Kind, PageView, Plan
 from workbench.profile.suspects import Suspect
@@ -14,12 +15,13 @@ from workbench.profile.suspects import Suspect
 #: their own kind here.
 INDEXES = frozenset({"index", "functional-index", "trigram", "sort-index", "join-index"})
 SLOW = frozenset({"sort-memory", "keyset", "long-list", "cross-join"})
+_SCAN = re.compile(r"SCAN (?:TABLE )?(\w+)$")
 #: How many times more rows than expected, and how many in all, make a plan that was chosen for another table.
 OFF, ROWS = 100.0, 10_000
 
 
 def planned(view: PageView, plans: Iterable[Plan]) -> tuple[Suspect, ...]:
-    """Findings of the statements of a view that have a plan.
+    """Findings of the statements of a view that have a plan, as EXPLAIN expected them or as ANALYZE saw them.
 
     Args:
         view: the warm or the attributed one; statements are joined to plans by fingerprint and alias.
@@ -46,6 +48,9 @@ def planned(view: PageView, plans: Iterable[Plan]) -> tuple[Suspect, ...]:
 
 
 def _told(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
+    if isinstance(plan.tree, list) and all(isinstance(line, str) for line in plan.tree):
+        yield from _scanned(plan)
+        return
     tables = {name: Table(facts.rows, facts.indexes) for name, facts in plan.tables.items()}
     for one in suggest(plan.tree, plan.sql, tables, plan.work_mem):
         if one.kind in INDEXES:
@@ -55,6 +60,23 @@ def _told(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
     for node in nodes(plan.tree):
         if sentence := _surprise(node):
             yield "slow-plan", node.relation or None, sentence
+
+
+def _scanned(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
+    """SQLite's plans have no figures: a large table that is read as a whole for the rows with one value in a column."""
+    for line in map(str, plan.tree if isinstance(plan.tree, list) else ()):
+        found = _SCAN.match(line)
+        table = found[1] if found else ""
+        facts = plan.tables.get(table)
+        if facts is None or facts.rows < LARGE:
+            continue
+        where = plan.sql.partition(" WHERE ")[2]
+        leading = {first.strip('"') for _method, first in facts.indexes}
+        for column in re.findall(rf'"{re.escape(table)}"\."(\w+)" (?:=|IN) ', where):
+            if column not in leading:
+                text = f"{table} ({facts.rows:,.0f} rows) is read as a whole to find rows by {column}: an index on it"
+                yield "missing-index", f"{table}.{column}", text
+                break
 
 
 def _relation(one: Suggestion) -> str | None:

@@ -213,7 +213,8 @@ class Plan:
     Attributes:
         sql: with placeholders, as the statement's record has it.
         alias: of the database.
-        tree: of `EXPLAIN (FORMAT JSON)`, without values; with actual figures where it was analysed.
+        tree: of `EXPLAIN (FORMAT JSON)`, without values; with actual figures where it was analysed. Of SQLite, the lines of
+            `EXPLAIN QUERY PLAN`.
         tables: those that it reads, by name.
         work_mem: bytes that a sort may take; None where it is unknown.
     """

@@ -310,6 +310,25 @@ def clean__iterator(request):
     return answer([sum(len(station.name) for station in Station.objects.order_by("pk").iterator())])
 
 
+# Work of the database that its plan shows.
+
+
+def missing_index__name(request):
+    return answer(station.pk for station in Station.objects.filter(name="station 7"))
+
+
+def clean__by_key(request):
+    return answer(station.pk for station in Station.objects.filter(pk=7))
+
+
+def slow_plan__deep_page(request):
+    return answer(station.pk for station in Station.objects.order_by("pk")[10_000:10_010])
+
+
+def clean__first_page(request):
+    return answer(station.pk for station in Station.objects.order_by("pk")[:10])
+
+
 # A transaction that waits for something else.
 
 

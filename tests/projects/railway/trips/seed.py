@@ -24,7 +24,7 @@ def fill(trips=12):
     return counts()
 
 
-def stations(number=2500):
+def stations(number=12_000):
     """A long line; the first few are reached from one another."""
     made = models.Station.objects.bulk_create(models.Station(name=f"station {n}") for n in range(number))
     for n in range(1, 5):
