@@ -24,6 +24,8 @@ from workbench.servers.watchdog_process import Guarded, is_dead, wait_dead
 
 #: Seconds between two looks at a server that is starting or ending.
 INTERVAL = 0.02
+#: How long a killed server's port may take to come free, in seconds.
+RELEASE = 5.0
 #: Lines of the server's log that an error shows.
 TAIL = 15
 
@@ -88,6 +90,7 @@ class GunicornServer:
         }
         self._count = workers
         self._process: subprocess.Popen[bytes] | None = None
+        self._ran = False
         self._folder: Path | None = None
 
     def __enter__(self) -> GunicornServer:
@@ -137,13 +140,19 @@ class GunicornServer:
             raise WorkbenchError(
                 f"the web server on port {self.port} runs already", "stop() it before start()"
             )
-        if not is_free(self.port):
+        # One that was killed gives its port back a moment later, when the last of its processes is gone.
+        until = time.monotonic() + (RELEASE if self._ran else 0.0)
+        while not is_free(self.port):
+            if time.monotonic() < until:
+                time.sleep(0.01)
+                continue
             raise WorkbenchError(
                 f"port {self.port} on {self.host} is taken by another program",
                 f"end it (`ss -ltnp 'sport = :{self.port}'` names it), or leave the port out so that a free one is chosen",
             )
         watchdog = Watchdog.current()
         folder = self._folder = watchdog.make_folder("gunicorn")
+        self._ran = True
         self.log = self.log or folder / "server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
