@@ -141,9 +141,10 @@ class Recorder:
         if ended is not None:
             ended.seconds = perf_counter() - ended.began
             ended.last = len(self.seen)
-        look = sites.nearest(sys._getframe(2))
+        begins = str(sql).startswith(SAVEPOINTS[0])
+        look = sites.nearest(sys._getframe(2)) if begins else None
         result = execute(sql, params, many, context)
-        if str(sql).startswith(SAVEPOINTS[0]):
+        if begins:
             self._open[key] = begun = Held(*key, len(self.seen))
             begun.look = look
             self.held.append(begun)
