@@ -245,6 +245,7 @@ def run(stage: Stage, block: Callable[..., Any], fault: str, boundary: int) -> s
     assert struck, "the fault did not strike"
     if fault in _OVERDUE and stage.opponent is not None:
         stage.opponent.join(30)  # it commands the proxy as well
+        stage.proxy.reset_silent()  # the server still keeps the session of plain Django, with its locks
     stage.proxy.clear()
     connection.close()
     if raised is not None and not isinstance(raised, (Error, StalwartError)):

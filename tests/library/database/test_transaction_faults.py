@@ -80,6 +80,8 @@ def test_without_us_a_lost_reply_leaves_a_doubt(stage) -> None:
     """The judge of the matrix is not blind: plain atomic raises for a COMMIT that was done, and for a kill before it."""
     assert matrix.run(stage, matrix.plain_atomic, "reply lost", LAST) == "DOUBT: OperationalError"
     assert matrix.run(stage, matrix.plain_atomic, "reply swallowed", LAST) == "DOUBT: OperationalError"
+    for _ in range(2):  # the first one's locks do not stop the second one
+        assert matrix.run(stage, matrix.plain_atomic, "statement swallowed", 2) == "error: OperationalError"
     assert matrix.run(stage, matrix.plain_atomic, "back end terminated", LAST) == "error: OperationalError"
 
 

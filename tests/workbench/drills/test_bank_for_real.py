@@ -1,4 +1,4 @@
-"""The bank under fire on real servers, at its smallest."""
+"""The bank under fire on real servers: single kinds of fault, and Ctrl-C. With all kinds it is in test_drills_for_real."""
 
 from __future__ import annotations
 
@@ -11,28 +11,10 @@ from typing import Any
 import pytest
 
 from workbench.drills.bank import bank
-from workbench.drills.bank.drill import KINDS
-from workbench.records import Fault, Intent, Trial
+from workbench.records import Trial
 from workbench.run import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-
-
-def test_no_order_is_lost_or_doubled_whatever_strikes(
-    run_arm: Callable[..., Trial], noted: list[Any]
-) -> None:
-    """Every kind of fault bites, orders go on in all three forms, and the ledger is right to the last entry."""
-    trial = run_arm(bank(0.02), "treatment")
-    assert trial.violations == {}
-    assert trial.exclusions == (), trial.evidence
-    assert {one.fault for one in trial.evidence} == set(KINDS)
-    assert all(one.seen for one in trial.evidence)
-    assert trial.metrics["hung"].value == 0
-    for form in ("keyed", "retried", "block"):
-        assert trial.metrics[f"ok:{form}"].value > 5
-    assert trial.outcomes.total == trial.metrics["orders"].value
-    # Each fault was announced before it struck.
-    assert [type(one) for one in noted] == [Intent, Fault] * (len(noted) // 2)
 
 
 def test_a_black_hole_does_not_silence_an_arm_for_good(run_arm: Callable[..., Trial]) -> None:
