@@ -138,8 +138,8 @@ from workbench.drills.faults.slots_exhausted import SlotHolder
 class Server:
     place = sys.stdin.readline().strip()
 
-    def connect(self, dbname, *, user):
-        return psycopg.connect(self.place, dbname=dbname, user=user)
+    def connect(self, dbname, *, user, connect_timeout):
+        return psycopg.connect(self.place, dbname=dbname, user=user, connect_timeout=connect_timeout)
 
 with SlotHolder(Server()) as holder:
     holder.take()

@@ -25,6 +25,9 @@ NEIGHBOUR = "postgres"
 AT_ONCE = 2
 #: Ending the application's back ends and taking their slots is repeated so often at most: it may be quicker than we are.
 ROUNDS = 10
+#: Seconds that one login may take. It takes milliseconds; one in a few hundred has been seen to hang while sessions went on,
+#: and at the tools' own 10 s the fault was held for that much longer than planned.
+LOGIN_WITHIN = 2
 #: Seconds that the server gets to end our sessions.
 CLOSE_WITHIN = 5.0
 
@@ -65,7 +68,7 @@ class SlotHolder:
     def _take_until_refused(self) -> None:
         while True:
             try:
-                connection = self._server.connect(NEIGHBOUR, user=PLAIN_ROLE)
+                connection = self._server.connect(NEIGHBOUR, user=PLAIN_ROLE, connect_timeout=LOGIN_WITHIN)
             except psycopg.OperationalError:
                 return  # none is left (or the server is gone, which the caller's own session tells)
             self._held.append(connection)
@@ -113,6 +116,9 @@ def _wait_for_free_slots(server: PostgresServer) -> None:
     """Wait until the server has noticed that our sessions are gone: a closed socket frees its slot a moment later."""
     deadline = time.monotonic() + CLOSE_WITHIN
     while time.monotonic() < deadline:
-        with suppress(psycopg.OperationalError), server.connect(NEIGHBOUR, user=PLAIN_ROLE):
+        with (
+            suppress(psycopg.OperationalError),
+            server.connect(NEIGHBOUR, user=PLAIN_ROLE, connect_timeout=LOGIN_WITHIN),
+        ):
             return
         time.sleep(0.01)
