@@ -34,6 +34,26 @@ cli._run = run
 raise SystemExit(cli.main(["claims"]))
 """
 
+#: The signal arrives while a weak reference's callback runs, out of which the interpreter lets nothing be raised.
+IN_A_DESTRUCTOR = """
+import os, signal, sys, threading, weakref
+from workbench import cli
+from workbench.commands.opening import terminable
+
+class Thing: pass
+
+def run(arguments):
+    with terminable():
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGNAL))
+        del thing
+        threading.Event().wait(20)
+    return 0
+
+cli._run = run
+raise SystemExit(cli.main(["claims"]))
+"""
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and gunicorn")
 
 
@@ -84,6 +104,14 @@ def test_the_drill_command_is_interrupted(
     # After a SIGKILL nobody is left to wait for the watchdog, so the test does.
     poll(world.is_clean, timeout=30)
     assert world.workbench("judge", "run/journal.jsonl")[0] in (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_is_not_lost_in_a_destructor(world: Any, name: str) -> None:
+    """One that lands in a weak reference's callback, where the interpreter drops it, still ends the command, without a traceback."""
+    code, _, err = world.run(sys.executable, "-c", IN_A_DESTRUCTOR.replace("SIGNAL", name))
+    assert code == 130
+    assert err == "workbench: interrupted; everything that was started is ended\n"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from workbench.run import SEED, RunFolder
 
 #: A month of DB-1; more is a mistyped number.
 MOST_PAIRS = 100_000
+#: Seconds until a dropped interruption is sent again.
+AFTER_THE_DESTRUCTOR = 0.05
 
 
 def new_run(arguments: argparse.Namespace) -> RunFolder:
@@ -50,11 +53,25 @@ def shortest(path: Path) -> str:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that faults are healed and servers ended."""
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that faults are healed and servers ended.
+
+    An interruption that lands in a destructor or in a weak reference's callback is printed and dropped by the interpreter: it is
+    sent once more, when that destructor is over.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
+    def once_more(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            told(dropped)
+            return
+        # Not from here: whatever is raised before this hook returns is dropped as well.
+        again = threading.Timer(AFTER_THE_DESTRUCTOR, _to_the_main_thread)
+        again.daemon = True
+        again.start()
+
+    told, sys.unraisablehook = sys.unraisablehook, once_more
     names = [name for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     try:
@@ -62,3 +79,12 @@ def terminable() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+        sys.unraisablehook = told
+
+
+def _to_the_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # Ends what the thread waits for, too.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        signal.raise_signal(signal.SIGTERM)
