@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psycopg
 
-from workbench import arms
+from workbench import arms, library_copy
 from workbench.errors import WorkbenchError
 from workbench.project import Project
 from workbench.project_process import ProjectProcess, environment
@@ -65,8 +65,10 @@ class Environment:
     """
 
     def __init__(self, project: Project, seed: int) -> None:
-        # Drills need the library, gunicorn and the workbench in the project's process: they lie in our environment.
-        self.project = replace(project, interpreter=None)
+        self.project = project
+        if project.interpreter is not None:
+            # After its own folders: what the project has is used.
+            self.project = replace(project, paths=(*project.paths, library_copy.folder(project.interpreter)))
         self.seed = seed
         self.folder: Path = Watchdog.current().make_folder("drill")
         self._server: PostgresServer | None = None
@@ -230,6 +232,7 @@ class Environment:
             "workbench.guest.wsgi:application",
             cwd=self.project.root,
             env=environment(self.project, overlay),
+            interpreter=self.project.interpreter,
             log=self.folder / f"gunicorn-{arm.name}-{next(self._numbers)}.log",
             **options,
         )

@@ -1,4 +1,4 @@
-"""A WSGI application under a real gunicorn of our own interpreter, started, watched and ended by us."""
+"""A WSGI application under a real gunicorn, of our own interpreter or of the project's, started, watched and ended by us."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class GunicornServer:
         worker_class: gunicorn's word for the kind of worker.
         ready_path: answered with less than 500 once the application is ready; with None any answer to "/" will do.
         graceful_timeout: seconds that workers get to finish their requests on SIGTERM.
+        interpreter: that runs it and has gunicorn on the path that `env` sets; None stands for ours.
         log: file to add stdout and stderr to; without it a file in the watchdog's folder, which goes when the driver does.
 
     Raises:
@@ -73,9 +74,11 @@ class GunicornServer:
         worker_class: str = "gthread",
         ready_path: str | None = "/",
         graceful_timeout: int = 10,
+        interpreter: Path | None = None,
         log: Path | None = None,
     ) -> None:
-        _require_gunicorn(sys.platform)
+        _require_gunicorn(sys.platform, interpreter)
+        self.interpreter = interpreter
         self.application, self.cwd, self.env = application, cwd, dict(env)
         self.host = LOOPBACK
         self.port = free_port() if port is None else port
@@ -181,8 +184,22 @@ class GunicornServer:
         configuration = folder / "gunicorn.conf.py"
         configuration.write_text(CONFIGURATION.format(folder=str(folder)))
         options = {**self._options, "--config": str(configuration), "--worker-tmp-dir": str(folder)}
-        command = [sys.executable, "-m", "gunicorn", *(word for pair in options.items() for word in pair)]
-        return [*command, *_no_control_socket(), self.application]
+        program = str(self.interpreter or sys.executable)
+        command = [program, "-m", "gunicorn", *(word for pair in options.items() for word in pair)]
+        return [*command, *self._no_control_socket(program), self.application]
+
+    def _no_control_socket(self, program: str) -> list[str]:
+        """gunicorn 25 and later opens a control socket in the home folder, which two servers would share and leave behind."""
+        if self.interpreter is None:
+            settings = importlib.import_module("gunicorn.config").KNOWN_SETTINGS
+            known = {option for setting in settings for option in setting.cli or ()}
+        else:
+            told = subprocess.run(
+                [program, "-m", "gunicorn", "--help"],
+                cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            known = set(told.stdout.replace(",", " ").split())
+        return ["--no-control-socket"] if "--no-control-socket" in known else []
 
     def wait_ready(self, timeout: float = 30) -> float:
         """Poll until every worker has loaded the application and it answers `ready_path` with a status below 500.
@@ -289,21 +306,14 @@ class GunicornServer:
         return self._process
 
 
-def _require_gunicorn(platform: str) -> None:
+def _require_gunicorn(platform: str, interpreter: Path | None = None) -> None:
     if platform == "win32":
         raise WorkbenchError(
             "gunicorn does not run on Windows: it needs fork and POSIX signals",
             "run the workbench under WSL 2 or in a Linux container; to serve your project on Windows itself, use waitress",
         )
-    if importlib.util.find_spec("gunicorn") is None:
+    if interpreter is None and importlib.util.find_spec("gunicorn") is None:
         raise WorkbenchError(
             f"gunicorn is not installed for {sys.executable}",
             INSTALL,
         )
-
-
-def _no_control_socket() -> list[str]:
-    """gunicorn 25 and later opens a control socket in the home folder, which two servers would share and leave behind."""
-    settings = importlib.import_module("gunicorn.config").KNOWN_SETTINGS
-    known = {option for setting in settings for option in setting.cli or ()}
-    return ["--no-control-socket"] if "--no-control-socket" in known else []
