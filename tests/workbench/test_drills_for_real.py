@@ -44,8 +44,8 @@ def journal(run: RunFolder) -> Journal:
     return run.journal()
 
 
-def pair(journal: Journal, drill: str) -> tuple[Trial, Trial]:
-    arms = {trial.arm: trial for trial in journal.trials(drill)}
+def pair(journal: Journal, drill: str, part: str = "") -> tuple[Trial, Trial]:
+    arms = {trial.arm: trial for trial in journal.trials(drill) if trial.part == part}
     assert set(arms) == {"control", "treatment"}
     for trial in arms.values():
         # A generator that came late says that the machine was busy, not that the drill is wrong.
@@ -108,7 +108,7 @@ def test_transient_errors_recover_only_with_us(journal: Journal) -> None:
 
 def test_the_planted_queries_are_slow_and_found_only_with_us(journal: Journal) -> None:
     """Server and client agree that they were slow with Stalwart off; on, all are found at their place; off, none."""
-    control, treatment = pair(journal, "slow-queries")
+    control, treatment = pair(journal, "slow-queries", "detection")
     for trial in (control, treatment):
         (bitten,) = trial.evidence
         assert bitten.seen >= 0.75 * bitten.injected
@@ -122,7 +122,7 @@ def test_the_planted_queries_are_slow_and_found_only_with_us(journal: Journal) -
 
 def test_clean_queries_are_left_alone(journal: Journal) -> None:
     """At most a few of more than a hundred, and those because this machine held them up."""
-    control, treatment = pair(journal, "slow-queries")
+    control, treatment = pair(journal, "slow-queries", "detection")
     flagged = treatment.metrics["clean_flagged"]
     assert flagged.exposure is not None
     assert flagged.events is not None
@@ -133,7 +133,7 @@ def test_clean_queries_are_left_alone(journal: Journal) -> None:
 
 def test_kinds_of_slow_queries_add_up(journal: Journal) -> None:
     """The shares by kind are those of the whole."""
-    metrics = pair(journal, "slow-queries")[1].metrics
+    metrics = pair(journal, "slow-queries", "detection")[1].metrics
     for name in ("planted_found", "clean_flagged"):
         kinds = [metric for key, metric in metrics.items() if key.startswith(f"{name}:")]
         assert sum(one.exposure or 0 for one in kinds) == metrics[name].exposure
@@ -141,15 +141,28 @@ def test_kinds_of_slow_queries_add_up(journal: Journal) -> None:
     assert len([key for key in metrics if key.startswith("planted_found:")]) >= 6
 
 
-def test_a_part_that_is_not_run_is_named(journal: Journal) -> None:
-    """DB-5's detection is judged, the measured part says why it is not, and the page shows all three."""
+def test_what_is_suggested_for_slow_queries_is_tried(journal: Journal) -> None:
+    """With Stalwart off nothing is suggested; with it on each suggestion is tried and timed, and an index saves most of the time."""
+    control, treatment = pair(journal, "slow-queries", "measured")
+    assert control.metrics["suggestions_unmeasured"].exposure == 0
+    unmeasured, helped = (
+        treatment.metrics[name] for name in ("suggestions_unmeasured", "suggestions_that_helped")
+    )
+    assert (unmeasured.exposure or 0) >= 5
+    assert unmeasured.events == 0, treatment.validity.notes
+    assert helped.exposure == unmeasured.exposure
+    assert (helped.events or 0) >= 4, treatment.validity.notes
+    assert treatment.metrics["time_saved:index"].value > 0.5
+
+
+def test_both_parts_of_slow_queries_are_judged(journal: Journal) -> None:
+    """DB-5's detection and its suggestions have a verdict each, and the page shows all three."""
     (verdict,) = [one for one in judge.judge(journal) if one.claim == "DB-5"]
-    assert verdict.outcome == "inconclusive"  # one pair is too few, and a part is missing
+    assert verdict.outcome == "inconclusive"  # one pair is too few
     parts = {part.name: part for part in verdict.parts}
     assert parts["recall"].estimate == 1.0
     assert parts["false"].trials == 1
-    assert (parts["measured"].outcome, parts["measured"].code) == ("not-run", "skipped")
-    assert "profiling" in parts["measured"].reason
+    assert (parts["measured"].outcome, parts["measured"].estimate) == ("supported", 1.0)
     page = report.render(journal)
     assert "planted slow queries found" in page
     assert "of clean queries flagged" in page

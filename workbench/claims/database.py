@@ -113,7 +113,13 @@ DATABASE = (
                     "detection",
                 ),
                 PartRule(
-                    Never("suggestions_unmeasured", "suggestions without a measurement", "suggestions", 1),
+                    Never(
+                        "suggestions_unmeasured",
+                        "suggestions without a measurement",
+                        "suggestions",
+                        1,
+                        "of suggestions measured",
+                    ),
                     "measured",
                     "suggestions measured",
                     "measured",

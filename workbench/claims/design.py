@@ -123,6 +123,8 @@ class Never:
     event: str
     unit: str
     least_exposure: int = 72
+    phrase: str = ""
+    """Of those that had none of it, for a reader: "of requests without" by default."""
 
 
 Rule = Reduction | Proportion | Payloads | Limit | Never

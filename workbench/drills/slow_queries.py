@@ -5,11 +5,15 @@ each trial runs its cases with Stalwart off first, in a process of its own, and 
 the threshold, by a rule fixed beforehand, since what is slow on one machine is not on another. A planted case counts when it
 took clearly more there, a clean one when it took clearly less: what lies between is slow in one run and not in the next, and
 no evidence of anything. The server's own log is the second witness.
+
+In the other part everything that the library suggests for the planted cases is tried, and the statement timed before, with it
+and after (`workbench.guest.remedies`). Whether it helped is shown; the claim says only that it was measured.
 """
 
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +22,7 @@ from typing import Any
 from workbench import arms
 from workbench.drills.base import Drill, Task
 from workbench.drills.environment import Environment, Size
+from workbench.guest.remedies import RUNS
 from workbench.guest.slow_tables import STATEMENTS
 from workbench.records import Arm, Evidence, Metric, Trial, Validity
 from workbench.run import Depth
@@ -31,16 +36,20 @@ SLOW, QUICK = 1.5, 0.5
 HANDS = 4
 #: Share of the planted cases that must have been slow for a trial to be a test.
 LEAST_BITTEN = 0.75
-LIMIT = 120
+LIMIT, TRYING = 120, 600
 RUN = "workbench.guest.slow_queries:run"
+TRY = "workbench.guest.slow_queries:tried"
+#: Of a hand's cases every so many are tried in one trial: a default run tries half of them, a full one all.
+SHARE = 2
+#: Share of its time that a statement must lose for a suggestion to have helped.
+HELPED = 0.2
 SIZE = Size(bars=20_000, companies=100, label="slow", also=STATEMENTS)
-DETECTION = "detection"
+DETECTION, MEASURED = "detection", "measured"
 Cases = Sequence[Mapping[str, Any]]
-UNMEASURED = "suggestions are made from plans, but trying each on a copy and measuring it before and after comes with the profiling"
 
 
 def parts_of(depth: Depth) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    return (DETECTION,), {"measured": UNMEASURED}
+    return (DETECTION, MEASURED), {}
 
 
 def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
@@ -48,7 +57,58 @@ def arms_of(environment: Environment, depth: Depth) -> tuple[Arm, ...]:
 
 
 def run(environment: Environment, task: Task) -> Trial:
-    """One hand of the cases: first with Stalwart off, for the truth and the threshold, then under the arm."""
+    """One hand of the cases; see the module's text for the two parts."""
+    return (_measure if task.part == MEASURED else _detect)(environment, task)
+
+
+def _measure(environment: Environment, task: Task) -> Trial:
+    """Try what is suggested for some of the planted cases. Switched off the library suggests nothing, and nothing is tried."""
+    dbname = environment.template(SIZE)
+    tried: Cases = []
+    start = time.monotonic()
+    if task.arm.name != "control":
+        with environment.process(task.arm, dbname) as process:
+            tried = process.call(TRY, TRYING, number=task.block, of=SHARE * HANDS)
+    measured = [one for one in tried if not one["why"]]
+    saved = {id(one): 1 - one["with"] / min(one["before"], one["after"]) for one in measured}
+    kinds = sorted({one["kind"] for one in measured})
+    gains = {kind: [saved[id(one)] for one in measured if one["kind"] == kind] for kind in kinds}
+    notes = [f"{one['case']}: {one['kind']} was not measured: {one['why']}" for one in tried if one["why"]]
+    notes += [
+        f"{one['case']}: {one['kind']} helped little: {one['before'] * 1000:.1f} ms before, {one['with'] * 1000:.1f} ms with it, "
+        f"{one['after'] * 1000:.1f} ms after"
+        for one in measured
+        if saved[id(one)] < HELPED
+    ]
+    return Trial(
+        id=task.id,
+        drill=task.drill,
+        block=task.block,
+        arm=task.arm.name,
+        order=task.order,
+        seed=task.seed,
+        part=task.part,
+        metrics={
+            "suggestions_unmeasured": _share(len(tried) - len(measured), len(tried)),
+            "suggestions_that_helped": _share(sum(one >= HELPED for one in saved.values()), len(measured)),
+            **{f"time_saved:{kind}": Metric(statistics.median(some), "share") for kind, some in gains.items()},
+        },
+        evidence=(
+            Evidence(
+                "none", f"postgres:{environment.server.port}/{dbname}", len(tried), len(measured),
+                "suggestions tried and timed", 0.0, time.monotonic() - start,
+            ),
+        ),
+        validity=Validity(manipulated=bool(measured) or task.arm.name == "control", notes=tuple(notes[:20])),
+    )  # fmt: skip
+
+
+def _share(events: int, exposure: int) -> Metric:
+    return Metric(events / exposure if exposure else 0.0, "share", events, exposure)
+
+
+def _detect(environment: Environment, task: Task) -> Trial:
+    """First with Stalwart off, for the truth and the threshold, then under the arm."""
     dbname = environment.template(SIZE)
     server = environment.server
     with server.connect("postgres") as admin:
@@ -125,12 +185,7 @@ def _shares(metric: str, cases: Cases) -> dict[str, Metric]:
     kinds = dict.fromkeys(one["kind"] for one in cases)
     groups = {f"{metric}:{kind}": [one for one in cases if one["kind"] == kind] for kind in sorted(kinds)}
     return {
-        name: Metric(
-            sum(one["reported"] for one in group) / len(group) if group else 0.0,
-            "share",
-            sum(one["reported"] for one in group),
-            len(group),
-        )
+        name: _share(sum(one["reported"] for one in group), len(group))
         for name, group in {metric: cases, **groups}.items()
     }
 
@@ -152,7 +207,7 @@ def _notes(planted: Cases, clean: Cases) -> tuple[str, ...]:
 SLOW_QUERIES = Drill(
     id="slow-queries",
     claims=("DB-5",),
-    title="Slow queries planted among quick ones, and which are reported",
+    title="Slow queries planted among quick ones: which are reported, and what the suggestions for them gain",
     run=run,
     blocks={"quick": 0, "default": HANDS, "full": 2 * HANDS},
     arms=arms_of,
@@ -164,5 +219,6 @@ SLOW_QUERIES = Drill(
         "threshold at most": MOST,
         "planted counts from": f"{SLOW} × threshold with Stalwart off",
         "clean counts below": f"{QUICK} × threshold with Stalwart off",
+        "suggestions tried": f"for every {SHARE * HANDS}th planted case in a trial, {RUNS} runs each before, with it and after",
     },
 )

@@ -1,4 +1,4 @@
-"""Which of the slow queries does the library report, and which quick ones? Runs cases in the project's own process."""
+"""Which of the slow queries does the library report, which quick ones, and what do its suggestions gain? In the project's process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from workbench.guest import slow_cases
+from workbench.guest import remedies, slow_cases
 from workbench.guest.slow_cases import Case
 
 
@@ -29,6 +29,34 @@ def run(seed: int, number: int, of: int) -> list[dict[str, Any]]:
     random.Random(seed).shuffle(chosen)
     _warm_up()
     return [_one(case) for case in chosen]
+
+
+def tried(number: int, of: int) -> list[dict[str, Any]]:
+    """Try what the library suggests for every `of`-th planted case, from one on.
+
+    Returns:
+        As `remedies.tried`, with the name of the case.
+    """
+    _warm_up()
+    found = []
+    for case in slow_cases.planted()[number % of :: of]:
+        took: dict[float, tuple[str, Any]] = {}
+        with connection.execute_wrapper(_keep(took)):
+            case.run()
+        sql, params = took[max(took)]
+        found += [{"case": case.name, **one} for one in remedies.tried(sql, params)]
+    return found
+
+
+def _keep(took: dict[float, tuple[str, Any]]) -> Callable[..., Any]:
+    def measure(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        before = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            took[time.perf_counter() - before] = sql, params
+
+    return measure
 
 
 def _one(case: Case) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def bound(rule: Rule, low: float, high: float) -> str:
         case Limit():
             return f"at most {amount(_careful(high, math.ceil), rule.unit)} {rule.phrase}"
         case Never():
-            return f"more than {_down(low, 1)} % of {rule.unit} without" if low > 0 else ""
+            phrase = rule.phrase or f"of {rule.unit} without"
+            return f"more than {_down(low, 1)} % {phrase}" if low > 0 else ""
 
 
 def _down(value: float, decimals: int = 0) -> str:

@@ -128,8 +128,7 @@ def _on_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Any, *, ge
             cursor.execute(f"EXPLAIN ({options}) {text}", prepare=False, binary=not generic)
             row = cursor.fetchone()
             plan = without_values(row[0] if row else None)
-            names = sorted({node.relation for node in nodes(plan) if node.relation})
-            rows = cursor.execute(_TABLES, [names], prepare=False).fetchall()
+            tables, work_mem = known_tables(cursor, plan)
     finally:
         # The driver's own state decides: an error may have come from anywhere in between.
         if not driver.closed and driver.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -138,13 +137,19 @@ def _on_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Any, *, ge
         if driver.closed or driver.pgconn.transaction_status != TransactionStatus.IDLE:
             # Rather no connection, which Django opens anew, than one with our transaction in it.
             connection.close()
-    tables = {name: Table(rows, tuple(map(tuple, indexes))) for name, rows, indexes, _ in rows}
-    work_mem = rows[0][3] if rows else None
     suggestions = suggest(plan, sql, tables, work_mem)
     length = len(json.dumps(plan))
     if length > _LONGEST_PLAN:
         return Explained(None, generic, suggestions, f"the plan has {length:,} characters and is not kept")
     return Explained(plan, generic, suggestions)
+
+
+def known_tables(cursor: Any, plan: Any) -> tuple[dict[str, Table], int | None]:
+    """What the server knows of the tables in a plan, and the bytes that a sort may take; asked of it on psycopg's cursor."""
+    names = sorted({node.relation for node in nodes(plan) if node.relation})
+    rows = cursor.execute(_TABLES, [names], prepare=False).fetchall()
+    tables = {name: Table(rows, tuple(map(tuple, indexes))) for name, rows, indexes, _ in rows}
+    return tables, rows[0][3] if rows else None
 
 
 def _on_sqlite(connection: BaseDatabaseWrapper, sql: str, params: Any, *, generic: bool) -> Explained:

@@ -61,6 +61,8 @@ class Suggestion:
         columns: of that table.
         text: what to do, in a sentence.
         evidence: figures of the plan.
+        definition: of an index what follows `CREATE INDEX ON table`, as "(name, born)"; "" where it is about something else.
+            As far as the plan shows no values it shows none either, and has a ? in their place.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class Suggestion:
     columns: tuple[str, ...]
     text: str
     evidence: Mapping[str, float] = field(default_factory=dict)
+    definition: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For `json`."""
@@ -117,7 +120,7 @@ def _scan(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found
         yield Suggestion(
             "index", node.relation, columns,
             f"All of {node.relation} is read for {node.rows:,.0f} of {table.rows:,.0f} rows: an index on "
-            f"({', '.join(columns)}).", evidence,
+            f"({', '.join(columns)}).", evidence, _on(columns),
         )  # fmt: skip
     if equal:
         return
@@ -126,13 +129,13 @@ def _scan(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found
             yield Suggestion(
                 "trigram", node.relation, one.columns,
                 f"A pattern that begins with % cannot use a B-tree: a GIN index on {one.left} with gin_trgm_ops "
-                "(pg_trgm), or full-text search.", evidence,
+                "(pg_trgm), or full-text search.", evidence, f"USING gin (({_alone(one.left, node)}) gin_trgm_ops)",
             )  # fmt: skip
         elif one.computed and not one.pattern_open and share <= SELECTIVE and not table.leads(one.left):
             yield Suggestion(
                 "functional-index", node.relation, one.columns,
                 f"The condition is on what is computed from {_listed(one.columns)}: an index on ({one.left}), or a "
-                "condition on the bare column.", evidence,
+                "condition on the bare column.", evidence, f"(({_alone(one.left, node)}))",
             )  # fmt: skip
 
 
@@ -155,7 +158,7 @@ def _sort(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found
             yield Suggestion(
                 "sort-index", scan.relation, columns,
                 f"{rows:,.0f} rows are sorted for {wanted:,.0f}: an index on ({', '.join(columns)}) gives them in order.",
-                {**evidence, "wanted": wanted},
+                {**evidence, "wanted": wanted}, _on(columns),
             )  # fmt: skip
     elif limit is None and work_mem is not None and size > work_mem:
         yield Suggestion(
@@ -185,7 +188,7 @@ def _join(node: Node, sql: str, tables: _Tables, work_mem: int | None) -> _Found
                 "join-index", side.relation, columns,
                 f"All {table.rows:,.0f} rows of {side.relation} are read to be joined to {other.rows:,.0f}: an index on "
                 f"({', '.join(columns)}).",
-                {"rows": table.rows, "joined to": other.rows, "cost": float(node.facts.get("Total Cost", 0))},
+                {"rows": table.rows, "joined to": other.rows, "cost": float(node.facts.get("Total Cost", 0))}, _on(columns),
             )  # fmt: skip
 
 
@@ -267,6 +270,18 @@ def _scanned(node: Node) -> Node:
 def _bare(expression: str) -> str:
     """Without quotes, outer brackets and casts to text, in which the server spells one thing in several ways."""
     return re.sub(r'[()"\s]|::(?:text|character varying|bpchar)', "", expression).lower()
+
+
+def _on(columns: tuple[str, ...]) -> str:
+    """As they stand in the definition of an index."""
+    plain = re.compile(r"[a-z_][a-z0-9_]*")
+    return "(" + ", ".join(one if plain.fullmatch(one) else f'"{one}"' for one in columns) + ")"
+
+
+def _alone(expression: str, node: Node) -> str:
+    """Without the name of the table, which a plan of several tables puts before each column."""
+    alias = re.escape(str(node.facts.get("Alias", node.relation)))
+    return re.sub(rf'(?<![\w."])(?:{alias}|"{alias}")\.', "", expression)
 
 
 def _listed(columns: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.claims import claim
-from workbench.drills.slow_queries import HANDS, LEAST, MOST, SLOW_QUERIES, threshold_of
+from workbench.drills.slow_queries import HANDS, LEAST, MOST, SHARE, SLOW_QUERIES, threshold_of
 
 
 def test_a_default_run_holds_enough_cases() -> None:
@@ -22,3 +22,11 @@ def test_a_default_run_holds_enough_cases() -> None:
 def test_the_threshold_follows_the_machine(seconds: list[float], expected: float) -> None:
     """Half of what the quickest tenth takes, within its bounds."""
     assert threshold_of(seconds) == expected
+
+
+def test_a_full_run_tries_what_is_suggested_for_every_planted_case() -> None:
+    """The trials of a full run share out the cases, each in one of them."""
+    numbers = range(SLOW_QUERIES.blocks["full"])
+    assert sorted(
+        case for number in numbers for case in range(100)[number % (SHARE * HANDS) :: SHARE * HANDS]
+    ) == list(range(100))
