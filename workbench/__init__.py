@@ -11,7 +11,7 @@ In a notebook:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.run import Depth
@@ -46,3 +46,17 @@ def load(
     from workbench import opening
 
     return opening.load(project, settings, depth=depth, new=new)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench`: the magics of `workbench.magics`."""
+    from workbench import magics
+
+    magics.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext workbench`: they are gone."""
+    from workbench import magics
+
+    magics.unload(shell)

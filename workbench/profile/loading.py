@@ -101,6 +101,11 @@ class Loaded:
         assert self._databases is not None, "the project was not loaded"
         return self._databases
 
+    @property
+    def description(self) -> str:
+        """What stands in for the project's database, and how it was filled, for people."""
+        return self._description
+
     def process(
         self, settings: Mapping[str, Any] | None = None, arm: Arm = PLAIN, *, attribution: bool = False
     ) -> ProjectProcess:
