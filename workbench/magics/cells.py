@@ -25,10 +25,12 @@ class Cell:
 
     Attributes:
         file: the name under which its frames stand in tracebacks.
+        number: as in In[3].
     """
 
     shell: Any
     file: str
+    number: int
     steps: tuple[CodeType, ...]
     last: CodeType | None
     shown: bool
@@ -90,7 +92,7 @@ def prepare(shell: Any, body: str) -> Cell:
         for node in nodes
     ]
     silenced = DisplayHook.semicolon_at_end_of_expression(body)  # type: ignore[no-untyped-call]
-    return Cell(shell, file, tuple(steps), last, not silenced)
+    return Cell(shell, file, number, tuple(steps), last, not silenced)
 
 
 def cut(shell: Any, error: BaseException, file: str) -> BaseException:
