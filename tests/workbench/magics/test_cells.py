@@ -41,6 +41,14 @@ display("displayed")
     assert kernel.run("%%django\n1").printed == ""
 
 
+def test_the_context_of_the_cell_goes_along(kernel: Kernel) -> None:
+    """Context variables, by which Jupyter finds the cell of an output, are those of the cell that asks, each time anew."""
+    kernel.run("import contextvars\nvariable = contextvars.ContextVar('variable', default=0)")
+    for number in ("1", "2"):
+        source = f"variable.set({number})\nget_ipython().run_cell_magic('django', '', 'variable.get()')"
+        assert kernel.run(source).value == number
+
+
 def test_the_last_expression_is_the_value(kernel: Kernel) -> None:
     """It is shown with the cell's own number, and kept as IPython keeps it; a semicolon silences it."""
     ran = kernel.run("%%django\nTrip.objects.filter(number__lt=3).count()")
@@ -122,7 +130,7 @@ thing;
 """
     kernel.run(source)
     kernel.run("del thing")
-    assert kernel.run("%%django\ngc.collect(); kept() is None").value == "True"
+    assert kernel.run("gc.collect(); kept() is None").value == "True"
     kernel.run(
         "%%django\nclass Mishap(Exception): pass\ndef fail():\n    mishap = Mishap()\n    global lost\n    lost = weakref.ref(mishap)\n    raise mishap\ntry:\n    fail()\nexcept Mishap: pass"
     )
@@ -133,6 +141,7 @@ def test_threads_of_a_cell_may_show_things(kernel: Kernel) -> None:
     """A cell that waits for its own thread, which displays a queryset, comes to its end: that thread asks for itself."""
     source = """%%django
 from concurrent.futures import ThreadPoolExecutor
+from django.db import connection
 def show(number):
     display(Trip.objects.filter(number=number))
     connection.close()
