@@ -8,30 +8,38 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.guest import sandbox
 from workbench.guest.attribution import Attribution, attributing
-from workbench.guest.capture import Recorder, recording
+from workbench.guest.capture import Recorder, recording, unwatch
 
 
 class observing:  # noqa: N801 used as a verb
     """Take down the statements of whatever runs meanwhile, on every alias and thread; a context manager.
 
+    At its end everything is as it was: no class of Django's is patched, no connection watched.
+
     Args:
         label: stands for the URL.
         attributed: relations, producers and repetitions are told, by frames and by patches that make instances slower; a
             statement's own time is taken without that, the whole call's is not.
+        limit: as of `pages.visit`: what cuts the rows of one producer, and after how many statements the call is cut.
 
     Raises:
         RuntimeError: another page or call is being recorded.
     """
 
-    def __init__(self, label: str, *, attributed: bool = True) -> None:
+    def __init__(
+        self, label: str, *, attributed: bool = True, limit: Mapping[str, Any] | None = None
+    ) -> None:
         self._label = label
-        self._looking = Attribution() if attributed else None
+        self._pass = "truncated" if limit else "attributed" if attributed else "warm"
+        self._looking = Attribution(limit) if limit or attributed else None
         self._recorder = Recorder(
-            most=sys.maxsize, explain=None if self._looking is None else self._looking.explain
+            most=int((limit or {}).get("queries", sys.maxsize)),
+            explain=None if self._looking is None else self._looking.explain,
         )
         self._stack = contextlib.ExitStack()
         self._kept_from: dict[str, int] = {}
@@ -41,9 +49,10 @@ class observing:  # noqa: N801 used as a verb
     def __enter__(self) -> observing:
         self._kept_from = sandbox.blocked()
         self._stack.enter_context(recording(self._recorder))
+        self._stack.callback(unwatch)
         if self._looking is not None:
             self._stack.enter_context(attributing(self._looking))
-        self._began = time.perf_counter()
+        self._recorder.began = self._began = time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
@@ -56,7 +65,7 @@ class observing:  # noqa: N801 used as a verb
         blocked = {name: times - self._kept_from.get(name, 0) for name, times in sandbox.blocked().items()}
         return {
             "url": self._label,
-            "pass": "warm" if self._looking is None else "attributed",
+            "pass": self._pass,
             "status": 0,
             "bytes": 0,
             "milliseconds": self._took * 1000,

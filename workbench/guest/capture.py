@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+import weakref
 from collections.abc import Callable
 from hashlib import blake2b
 from threading import Thread, current_thread
@@ -51,6 +52,7 @@ class Seen:
     failed = True
     same_as: int | None = None
     opened = False
+    began = 0.0
 
     def __init__(self, sql: str, alias: str, thread: Thread) -> None:
         self.sql = sql
@@ -94,6 +96,8 @@ class Recorder:
         self._open: dict[tuple[str, Thread], Held] = {}
         self._texts: dict[tuple[str, str, bytes], int] = {}
         self.cut: str | None = None
+        #: When the page began, by the clock of its statements.
+        self.began = perf_counter()
         self._places = places and explain is None
         self._explain = explain
 
@@ -114,7 +118,7 @@ class Recorder:
             first = self._texts.setdefault(key, len(self.seen))
             seen.same_as = first if first < len(self.seen) else None
         self.seen.append(seen)
-        began = perf_counter()
+        seen.began = began = perf_counter()
         try:
             result = execute(sql, params, many, context)
             seen.failed = False
@@ -160,12 +164,13 @@ class Recorder:
 
     def as_json(self) -> list[dict[str, Any]]:
         """The statements as the profile's records have them."""
-        return [_record(one) for one in self.seen]
+        return [{**_record(one), "began": (one.began - self.began) * 1000} for one in self.seen]
 
 
 #: The one recorder that all connections report to; a page view has the process to itself.
 _active: Recorder | None = None
 _watching = False
+_joined: weakref.WeakSet[BaseDatabaseWrapper] = weakref.WeakSet()
 
 
 def _watch(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -186,6 +191,7 @@ def _join(connection: Any = None) -> None:
     """Watch one connection; outermost, so that a wrapper that the project takes off again is never mistaken for ours."""
     if _watch not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _watch)
+        _joined.add(connection)
 
 
 def watch() -> None:
@@ -202,6 +208,17 @@ def watch() -> None:
     for alias in connections:
         _join(connections[alias])
     marks.prepare()
+
+
+def unwatch() -> None:
+    """Leave every connection as it was: this process is somebody's own, and goes on without us."""
+    global _watching
+    _watching = False
+    connection_created.disconnect(dispatch_uid="workbench.guest.capture")
+    while _joined:
+        connection = _joined.pop()
+        if _watch in connection.execute_wrappers:
+            connection.execute_wrappers.remove(_watch)
 
 
 class recording:  # noqa: N801 used as a verb

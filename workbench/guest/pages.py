@@ -148,7 +148,7 @@ def observed(
     try:
         with undo, recording(recorder), _maybe(looking):
             before = set(threading.enumerate())
-            began = time.perf_counter()
+            recorder.began = began = time.perf_counter()
             try:
                 with bounded(recorder, float(limit.get("seconds", SECONDS))):
                     response = client.get(path, **extra)

@@ -66,6 +66,11 @@ def install(options: dict[str, Any]) -> None:
     _guard_drivers()
 
 
+def is_on() -> bool:
+    """Whether this process is inside the sandbox, and so on private databases."""
+    return bool(_options)
+
+
 def trust(asks: Any) -> None:
     """Let through what a judge says is not the project's: in a notebook's kernel the process is not the project's alone.
 

@@ -41,6 +41,7 @@ _LIBRARIES = tuple({os.path.abspath(sysconfig.get_path(name)) + os.sep for name 
 
 #: The folder that the project's files are named from.
 _root = os.path.realpath(os.getcwd())
+_also: set[str] = set()
 _kinds: dict[str, int] = {}
 _marks: dict[int, tuple[int, str]] = {}
 _held: list[CodeType] = []
@@ -94,6 +95,14 @@ def root(folder: str | None = None) -> str:
     return _root
 
 
+def also(folder: str) -> None:
+    """A further folder of the project's: that of a callable which lies outside of everything else that is known."""
+    whole = os.path.realpath(folder) + os.sep
+    if whole not in _also:
+        _also.add(whole)
+        _kinds.clear()
+
+
 def shown(file: str) -> str:
     """A file as a report names it: below the project's root where it lies there."""
     if file.startswith("<"):
@@ -131,7 +140,7 @@ def _judge(file: str) -> int:
     site = f"{os.sep}site-packages{os.sep}" in whole or f"{os.sep}dist-packages{os.sep}" in whole
     if site or whole.startswith(_LIBRARIES) or _ours_folder(real):
         return SKIP
-    if real.startswith(_root + os.sep) or _of_settings(whole):
+    if real.startswith((_root + os.sep, *_also)) or _of_settings(whole):
         return PROJECT if whole.endswith((".py", ".pyc")) else COMPILED
     return SKIP
 

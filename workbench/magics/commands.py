@@ -10,10 +10,11 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from IPython.display import display
 
 from workbench.errors import WorkbenchError
-from workbench.magics import cells, connections, loading
+from workbench.magics import cells, loading
 from workbench.magics.automatic import Automatic
 from workbench.magics.worker import Worker
-from workbench.profile import allocations, answers, steps
+from workbench.profile import allocations, answers
+from workbench.steps import observing
 
 _VERBS = "load PATH [MODULE], auto, manual, status"
 
@@ -68,9 +69,9 @@ class Commands(Magics):
 
             def use(prepared: cells.Cell) -> None:
                 label = f"In[{prepared.number}]"
-                made: steps.Observing | None = None
+                made: observing.Observing | None = None
                 try:
-                    with steps.observed(label, attributed=not timed, named=self._named) as made:
+                    with observing.observed(label, attributed=not timed, named=self._named) as made:
                         value = prepared.run()
                 except BaseException:
                     if made is not None:
@@ -143,7 +144,7 @@ class Commands(Magics):
         project = loading.here()
         if project is not None:
             lines.insert(0, project.text())
-        elif connections.is_set_up():
+        elif observing.is_set_up():
             lines.insert(
                 0,
                 "Django was set up by this notebook, on its own databases: nothing is copied, stubbed or blocked",
@@ -153,7 +154,7 @@ class Commands(Magics):
         return "\n".join(lines)
 
     def _require(self) -> None:
-        if not connections.is_set_up():
+        if not observing.is_set_up():
             raise WorkbenchError(
                 "no project is loaded in this kernel", "%django load PATH, or %django load alone for the demo"
             )
@@ -162,7 +163,7 @@ class Commands(Magics):
         """Have a cell's body used in the worker; its errors look as if the magic were not there."""
         with self._automatic:
             prepared = cells.prepare(self.shell, body)
-        run = self._worker.run if connections.is_set_up() else _here
+        run = self._worker.run if observing.is_set_up() else _here
         try:
             # By this thread: one that is left behind must not change it later.
             with loading.in_project():

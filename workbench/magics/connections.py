@@ -11,16 +11,12 @@ import sys
 import weakref
 from typing import Any
 
+from workbench.steps.observing import is_set_up
+
 #: Seconds that a server may take to hear of a cancelled statement.
 CANCEL = 2.0
 
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def is_set_up() -> bool:
-    """Whether this process's Django has its apps loaded."""
-    registry = sys.modules.get("django.apps.registry")
-    return registry is not None and bool(registry.apps.ready)
 
 
 def mend() -> None:

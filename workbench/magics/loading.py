@@ -21,14 +21,13 @@ from typing import NoReturn
 from workbench import arms
 from workbench import project as projects
 from workbench.errors import WorkbenchError
-from workbench.magics import connections, trusted
+from workbench.magics import trusted
 from workbench.magics.worker import Worker
-from workbench.profile.loading import PLAIN, Data, Loaded
+from workbench.profile.loading import DEMO, PLAIN, Data, Loaded
 from workbench.project import Project
 from workbench.project_process import environment
+from workbench.steps.observing import is_set_up
 
-#: What the demo gets: enough for every page to show something.
-DEMO = Data(seed=("seed --bars 2000 --companies 20 --portfolios 8 --verbosity 0",))
 _USAGE = "%django load [PATH [MODULE]] [--here] [--env NAME=VALUE] [--copy-database | --seed COMMAND | --fixture FILE | --rows N] [--allow-network]"
 #: Variables of a process of its own that mean nothing to one that runs already.
 _STARTING = ("PYTHONPATH", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PATH")
@@ -196,7 +195,7 @@ def _require_room() -> None:
             "restart the kernel, or use a notebook for each project",
         )
     configured = "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured
-    if configured or connections.is_set_up():
+    if configured or is_set_up():
         name = os.environ.get("DJANGO_SETTINGS_MODULE") or "settings.configure()"
         raise WorkbenchError(
             f"Django is set up in this kernel already, by {name}, and can be set up once only",

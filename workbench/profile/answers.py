@@ -51,7 +51,7 @@ class Answers:
 
     rows: tuple[Answer, ...]
 
-    def to_frame(self) -> Any:
+    def to_dataframe(self) -> Any:
         """A pandas DataFrame, a column for each coding.
 
         Raises:

@@ -44,6 +44,10 @@ class Data:
     rows: int = 50
 
 
+#: What the demo gets: enough for every page to show something.
+DEMO = Data(seed=("seed --bars 2000 --companies 20 --portfolios 8 --verbosity 0",))
+
+
 class Loaded:
     """A project on private databases; a context manager, entered in the time that its migrations and data take.
 

@@ -68,6 +68,7 @@ class Query:
         same_as: position of the first statement of this view with the same text and the same values; None when it is that one
             itself, or the pass does not tell (only one that tells producers does).
         opened: a connection had to be opened for it: the first statement of a thread, or one after the page closed its own.
+        began: milliseconds from the beginning of the view; None when unknown.
     """
 
     sql: str
@@ -84,6 +85,7 @@ class Query:
     failed: bool = False
     same_as: int | None = None
     opened: bool = False
+    began: float | None = None
 
 
 @dataclass(frozen=True)

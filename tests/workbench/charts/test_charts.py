@@ -19,9 +19,11 @@ from workbench.charts import (
     pairs,
     proportions,
     timeline,
+    waterfall,
 )
 from workbench.charts.strip import strip
 from workbench.claims import CLAIMS, claim
+from workbench.profile.records import PageView, Query, Site
 from workbench.records import Arm, ArmName, Evidence, Metric, Part, Phase, Plan, Series, Trial, Verdict
 
 PLAN = Plan(drill="d", claims=("DB-1",), title="", arms=(), blocks=3, seed=1)
@@ -290,6 +292,33 @@ def test_intervals_have_a_row_for_every_claim(width: float) -> None:
         "10.0\u00a0%",
         "at least 95\u00a0%",
     )
+
+
+def statements(number: int, *, line: int = 7, sql: str = "SELECT <1>") -> tuple[Query, ...]:
+    """Runs of one statement from one line, a millisecond each, a hundredth of it apart."""
+    place = Site("app/views.py", line)
+    return tuple(Query(sql, 1.0, 1, site=place, began=1.01 * n) for n in range(number))
+
+
+@pytest.mark.parametrize("width", [760.0, 358.0])
+def test_the_waterfall_has_a_row_for_each_place_and_text(width: float) -> None:
+    """Runs of one place stand side by side in its row; a table has every one of them."""
+    view = PageView("/", "warm", 200, queries=(*statements(40), *statements(1, line=9)))
+    chart = sound(waterfall.draw(view, width=width))
+    assert "40 × app/views.py:7 SELECT &lt;1&gt;" in chart.svg
+    assert "app/views.py:9" in chart.svg
+    assert chart.alt.startswith("41 statements in 40.4 ms, from 2 places")
+    assert len(chart.rows) == 41
+    assert waterfall.draw(PageView("/", "warm", 200, queries=(Query("SELECT 1", 1.0),))) is None
+
+
+def test_a_long_waterfall_stays_small() -> None:
+    """Ten thousand runs within a pixel of each other are one bar, and of many places the first are drawn."""
+    chart = sound(waterfall.draw(PageView("/", "warm", 200, queries=statements(10_000))))
+    assert len(chart.svg) < 10_000
+    many = tuple(query for line in range(60) for query in statements(1, line=line + 1))
+    chart = sound(waterfall.draw(PageView("/", "warm", 200, queries=many)))
+    assert "The first 24 of 60 rows are drawn." in chart.caption
 
 
 @pytest.mark.parametrize("one", CLAIMS, ids=lambda one: one.id)

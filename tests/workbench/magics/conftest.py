@@ -7,9 +7,9 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import nbformat
 import pytest
@@ -19,6 +19,10 @@ from nbclient import NotebookClient
 from workbench.notebooks import OwnKernel
 
 RAILWAY = Path(__file__).parents[2] / "projects" / "railway"
+
+#: Seconds for a kernel to start or a cell to end, on a machine that does other work too; and for a kernel to go.
+LIMIT, GOING = 120.0, 20.0
+T = TypeVar("T")
 
 
 class Ran:
@@ -80,16 +84,16 @@ class Kernel:
     def __init__(self, folder: Path, **variables: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._notebook = nbformat.v4.new_notebook()
-        # On a machine that does other work too, a kernel takes its time.
+        self._manager = AsyncKernelManager(
+            kernel_spec_manager=OwnKernel(),
+            connection_file=str(folder / "kernel.json"),
+            transport_encryption="auto",
+        )
         self._client = NotebookClient(
             self._notebook,
-            km=AsyncKernelManager(
-                kernel_spec_manager=OwnKernel(),
-                connection_file=str(folder / "kernel.json"),
-                transport_encryption="auto",
-            ),
-            timeout=180,
-            startup_timeout=120,
+            km=self._manager,
+            timeout=int(LIMIT),
+            startup_timeout=int(LIMIT),
             allow_errors=True,
             resources={"metadata": {"path": str(folder)}},
         )
@@ -104,7 +108,7 @@ class Kernel:
         self._stack = contextlib.AsyncExitStack()
 
     def __enter__(self) -> Self:
-        self._loop.run_until_complete(
+        self._wait(
             self._stack.enter_async_context(
                 self._client.async_setup_kernel(env=self._environment, cleanup_kc=True)
             )
@@ -112,12 +116,25 @@ class Kernel:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.run_until_complete(self._stack.aclose())
-        self._loop.close()
+        try:
+            self._wait(self._stack.aclose(), GOING)
+        finally:
+            self._kill()
+            self._loop.close()
+
+    def _kill(self) -> None:
+        """End a kernel that would not go; one that hangs is a failed test, not a suite that hangs."""
+        process = getattr(self._manager.provisioner, "process", None)
+        if process is not None and process.poll() is None:
+            process.kill()
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T], seconds: float = LIMIT) -> T:
+        # A little longer than nbclient's own limit, whose error names the cell.
+        return self._loop.run_until_complete(asyncio.wait_for(coroutine, seconds + 10))
 
     def run(self, source: str) -> Ran:
         """Run a cell to its end, as the notebook's next one."""
-        return self._loop.run_until_complete(self._execute(self._cell(source)))
+        return self._wait(self._execute(self._cell(source)))
 
     def interrupted(self, source: str, when: Callable[[Ran], object]) -> tuple[Ran, float]:
         """Run a cell and interrupt the kernel when a condition holds.
@@ -125,7 +142,7 @@ class Kernel:
         Returns:
             the cell when it is over, and how many seconds that took from the interruption on.
         """
-        return self._loop.run_until_complete(self._interrupted(self._cell(source), when))
+        return self._wait(self._interrupted(self._cell(source), when))
 
     def _cell(self, source: str) -> Any:
         cell = nbformat.v4.new_code_cell(source)

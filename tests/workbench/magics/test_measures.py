@@ -27,12 +27,13 @@ def test_queries_are_grouped_by_place_and_candidates_named(kernel: Kernel) -> No
     assert "12 statements, 4 by place and text" in ran.shown
     assert f"{place}:3: trips.Trip.route is fetched for one instance at a time: 9 statements" in ran.shown
     assert "the same is asked with the same values" in ran.shown
-    assert "candidates from one run" in ran.shown
+    assert "9 statements (untested)" in ran.shown
+    assert "untested: one run cannot show" in ran.shown
     assert (
         kernel.run("[(one.kind, one.relation) for one in seen.findings]").value
         == "[('n-plus-one', 'trips.Trip.route'), ('duplicate', None)]"
     )
-    assert kernel.run("len(seen.to_frame()), seen.by_site()[0].runs").value == "(12, 9)"
+    assert kernel.run("len(seen.to_dataframe()), seen.by_site()[0].runs").value == "(12, 9)"
 
 
 def test_a_time_is_told_only_where_nothing_else_was_added(kernel: Kernel) -> None:
@@ -142,7 +143,7 @@ def test_pages_are_visited(shop: Kernel) -> None:
         == "(True, True)"
     )
     assert "RuntimeError: always" in ran.shown
-    assert "bytes" in str(shop.run("got.to_frame().columns.tolist()").value)
+    assert "bytes" in str(shop.run("got.to_dataframe().columns.tolist()").value)
 
 
 def test_lines_of_the_project_are_named(shop: Kernel) -> None:

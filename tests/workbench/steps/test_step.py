@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.profile import steps
+from workbench.steps import observing as steps
 
 
 def query(line: int, sql: str = "SELECT a FROM b WHERE id = %s", **fields: Any) -> dict[str, Any]:
@@ -62,4 +62,4 @@ def test_an_empty_step_says_why() -> None:
     """Nothing was asked, and the frame has its columns."""
     step = steps.step_of(record())
     assert repr(step).startswith("no statement")
-    assert list(step.to_frame().columns)[:3] == ["location", "milliseconds", "rows"]
+    assert list(step.to_dataframe().columns)[:4] == ["location", "began", "milliseconds", "rows"]

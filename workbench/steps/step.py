@@ -1,19 +1,21 @@
-"""One step, observed: the statements of a call or of a notebook's cell, by call site, and what they look like."""
+"""One step, observed: the statements of a call, a page or a notebook's cell, by call site and by time, and what they look like."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from workbench.profile import findings, fingerprints, places
+from workbench.profile import fingerprints, places
 from workbench.profile.records import Finding, PageView, Query
-from workbench.schema import from_json
+
+if TYPE_CHECKING:
+    from workbench.charts import Chart
 
 #: Rows of the table, and characters of a statement in it.
 ROWS, WIDTH = 20, 90
+_CLASS = "stalwart-step"
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,19 @@ class Step:
 
     Attributes:
         view: its statements, as those of a page.
-        findings: candidates: one run cannot show whether they follow the number of rows.
+        findings: as in a profile's document; where a verdict is "untested", one run alone has been seen.
+        attributed: relations and repetitions were looked for.
+        timed: the time of the whole step counts: nothing but a clock was added to it.
     """
 
     view: PageView
     findings: tuple[Finding, ...] = ()
+    attributed: bool = True
+    timed: bool = False
 
     @property
     def queries(self) -> tuple[Query, ...]:
         return self.view.queries
-
-    @property
-    def attributed(self) -> bool:
-        return self.view.pass_ == "attributed"  # noqa: S105 no password
 
     def by_site(self) -> tuple[SiteRow, ...]:
         """The statements grouped by place and text, the most time first."""
@@ -83,7 +85,17 @@ class Step:
             queries[0].sql,
         )
 
-    def to_frame(self) -> Any:
+    def chart(self) -> Chart | None:
+        """The waterfall: every statement by time, a row for each place and text; None without statements.
+
+        Raises:
+            ImportError: there is no matplotlib.
+        """
+        from workbench.charts import waterfall
+
+        return waterfall.draw(self.view)
+
+    def to_dataframe(self) -> Any:
         """Every statement in its order, as a pandas DataFrame.
 
         Raises:
@@ -93,6 +105,7 @@ class Step:
 
         columns = [
             "location",
+            "began",
             "milliseconds",
             "rows",
             "origin",
@@ -109,7 +122,7 @@ class Step:
         return pd.DataFrame(lines, columns=columns)
 
     def __repr__(self) -> str:
-        lines = [self._summary(), *(f"  {finding.location}: {finding.text}" for finding in self.findings)]
+        lines = [self._summary(), *(f"  {one.location}: {_told(one)}" for one in self.findings)]
         for row in self.by_site()[:ROWS]:
             lines.append(f"{row.runs:>5} × {row.milliseconds:8.2f} ms  {row.location or '-'}")
             lines.append(f"        {_short(row.sql)}")
@@ -123,12 +136,25 @@ class Step:
             for row in self.by_site()[:ROWS]
         )
         found = "".join(
-            f"<li><b>{html.escape(finding.kind)}</b> at {html.escape(finding.location)}: {html.escape(finding.text)}</li>"
-            for finding in self.findings
+            f"<li><b>{html.escape(one.kind)}</b> at {html.escape(one.location)}: {html.escape(_told(one))}</li>"
+            for one in self.findings
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
-        return f"<div><p>{html.escape(self._summary())}</p>{f'<ul>{found}</ul>' if found else ''}{table}{notes}</div>"
+        list_ = f"<ul>{found}</ul>" if found else ""
+        return f'<div class="{_CLASS}"><p>{html.escape(self._summary())}</p>{list_}{table}{self._picture()}{notes}</div>'
+
+    def _picture(self) -> str:
+        try:
+            from workbench.charts.palette import theme_css
+
+            chart = self.chart()
+        except ImportError:  # a project's own environment need not have matplotlib
+            return ""
+        if chart is None:
+            return ""
+        style = f"<style>{theme_css(f'.{_CLASS}')}.{_CLASS} svg{{max-width:100%;height:auto}}</style>"
+        return f"{style}<figure>{chart.svg}<figcaption>{html.escape(chart.caption)}</figcaption></figure>"
 
     def _summary(self) -> str:
         number = len(self.queries)
@@ -136,7 +162,7 @@ class Step:
             return "no statement: a queryset asks when it is read, not when it is made"
         spent = sum(query.milliseconds for query in self.queries)
         text = f"{number} statement{'' if number == 1 else 's'}, {len(self.by_site())} by place and text, {spent:.1f} ms in the database"
-        if not self.attributed:
+        if self.timed:
             text += f" of {self.view.milliseconds:.1f} ms"
         if self.attributed and not self.findings:
             text += ", none repeated for rows"
@@ -145,62 +171,13 @@ class Step:
     def _notes(self) -> Iterator[str]:
         left = len(self.by_site()) - ROWS
         if left > 0:
-            yield f"{left} more places; .by_site() and .to_frame() have all"
+            yield f"{left} more places; .by_site() and .to_dataframe() have all"
         if self.view.error:
             yield f"it ended with {self.view.error}"
-        if self.findings:
-            yield "candidates from one run: whether they follow the number of rows, workbench profile tests"
+        if any(one.verdict == "untested" for one in self.findings):
+            yield "untested: one run cannot show whether they follow the number of rows"
         if self.view.blocked:
             yield f"the sandbox kept it from: {', '.join(self.view.blocked)}"
-
-
-class Observing:
-    """Gets its step when what it observes has ended, well or not."""
-
-    step: Step
-
-
-@contextmanager
-def observed(
-    label: str, *, attributed: bool = True, named: Callable[[Any], Any] = lambda record: record
-) -> Iterator[Observing]:
-    """Observe what runs in this process meanwhile; Django is set up in it.
-
-    Args:
-        label: for people.
-        attributed: relations and repetitions are told; without, the time of the whole step counts, and there are no findings.
-        named: puts other names in the place of files.
-
-    Raises:
-        WorkbenchError: something is being observed already.
-    """
-    from workbench.errors import WorkbenchError
-    from workbench.guest.calls import observing
-
-    watching = observing(label, attributed=attributed)
-    try:
-        watching.__enter__()
-    except RuntimeError as error:
-        raise WorkbenchError(str(error), "let the other one end first") from error
-    made = Observing()
-    try:
-        yield made
-    except BaseException as error:
-        watching.__exit__(type(error), error, error.__traceback__)
-        made.step = step_of(named(watching.as_json()))
-        raise
-    watching.__exit__(None, None, None)
-    made.step = step_of(named(watching.as_json()))
-
-
-def step_of(record: Mapping[str, Any]) -> Step:
-    """The step of what `workbench.guest.calls` has taken down."""
-    view: PageView = from_json(PageView, dict(record))
-    if view.pass_ != "attributed":  # noqa: S105 no password
-        return Step(view)
-    # What ran before an error stays of interest, unlike a page that failed.
-    whole = replace(view, error=None)
-    return Step(view, findings.findings(None, whole, whole))
 
 
 def _texts(row: SiteRow) -> tuple[str, ...]:
@@ -213,6 +190,11 @@ def _texts(row: SiteRow) -> tuple[str, ...]:
         row.relation or "",
         _short(row.sql),
     )
+
+
+def _told(finding: Finding) -> str:
+    steep = "" if finding.slope is None else f", {finding.slope:g} for each row"
+    return f"{finding.text} ({finding.verdict}{steep})"
 
 
 def _short(sql: str) -> str:
