@@ -47,6 +47,11 @@ def call_site(frame: FrameType | None) -> str | None:
     return None if installed is None else _named(installed)
 
 
+def is_application(filename: str) -> bool:
+    """Whether a frame of this file is the application's own."""
+    return _kind(filename) is _APPLICATION
+
+
 def _named(frame: FrameType) -> str:
     module = frame.f_globals.get("__name__", "?")
     return f"{module}.{frame.f_code.co_qualname}:{frame.f_lineno}"[-_LONGEST:]

@@ -40,13 +40,23 @@ committed and nothing is retried; a fault refuses to begin there. Use Transactio
 **Only a test database is broken**: one whose name begins with "test_", or is the alias's TEST["NAME"]. For any other one it
 takes its name, in `even_on=`. Sessions of other databases are never touched, so parallel test runs do not meet.
 
-PostgreSQL with psycopg 3 is needed, `lock_timeout_on` works on SQLite, too. Connections of a pool can be killed, but not
+Beside the faults, two assertions on what the code asks of its databases, in all threads and on every alias; they break
+nothing, and work on every database and inside of a test's own transaction:
+
+===============================  =====================================================================================
+`max_queries(3)`                 no more than so many statements; a failure lists them by call site
+`assert_no_n_plus_one()`         none is sent once for each row; proven where a factory makes more of them
+===============================  =====================================================================================
+
+PostgreSQL with psycopg 3 is needed for the faults, `lock_timeout_on` works on SQLite, too. Connections of a pool can be killed, but not
 refused. With pytest, `pytest_plugins = ["stalwart.testing.plugin"]` in the root conftest.py offers all of it as fixtures.
 """
 
 from stalwart.testing.commits import fail_on_commit_hook, lose_commit_reply
 from stalwart.testing.fault import Fault, FaultDidNotBite
 from stalwart.testing.locks import deadlock_with, lock_timeout_on, serialization_failure_on
+from stalwart.testing.max_queries import TooManyQueries, max_queries
+from stalwart.testing.n_plus_one import NothingShown, NPlusOneFound, assert_no_n_plus_one
 from stalwart.testing.outages import blackhole, refuse_connections
 from stalwart.testing.recording import recorded_events
 from stalwart.testing.roles import demote
@@ -55,6 +65,10 @@ from stalwart.testing.statements import kill_connection_at
 __all__ = [
     "Fault",
     "FaultDidNotBite",
+    "NPlusOneFound",
+    "NothingShown",
+    "TooManyQueries",
+    "assert_no_n_plus_one",
     "blackhole",
     "deadlock_with",
     "demote",
@@ -62,6 +76,7 @@ __all__ = [
     "kill_connection_at",
     "lock_timeout_on",
     "lose_commit_reply",
+    "max_queries",
     "recorded_events",
     "refuse_connections",
     "serialization_failure_on",

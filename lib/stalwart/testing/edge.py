@@ -29,12 +29,16 @@ class Statement:
         many: it comes from executemany.
         counted: it comes from a cursor of Django's, so that `assertNumQueries` would count it. What is not counted is sent
             by Stalwart itself: a replay, or a question after a commit.
+        params: as they were handed over; of executemany, those of all its runs.
+        cursor: the driver's, on which it is sent.
     """
 
     driver: Any
     sql: str
     many: bool
     counted: bool
+    params: Any = None
+    cursor: Any = None
 
 
 class Listener:
@@ -171,7 +175,10 @@ def _tap(connection: BaseDatabaseWrapper, cursor: Any) -> None:
         listeners = _of(connection)
         if listeners:
             driver = getattr(own, "connection", None)
-            statement = Statement(driver, _text(sql, driver), name == "executemany", getattr(own, _TAPPED))
+            params = args[0] if args else kwargs.get("params")
+            statement = Statement(
+                driver, _text(sql, driver), name == "executemany", getattr(own, _TAPPED), params, own
+            )
             for listener in listeners:
                 send = partial(listener.sending, statement, send)
         return send()

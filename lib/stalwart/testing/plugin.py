@@ -3,8 +3,8 @@
 Not an entry point, which pytest would load in every environment that has the library, for every test suite that never
 asks for a fault, with a dozen fixture names that somebody else may have given.
 
-Each fixture is the function of the same name in `stalwart.testing`, to be used in a `with`. Beyond that it fails the test
-when a fault was made and never entered, and it ends one that was entered by hand and is still on.
+Each fixture is the function of the same name in `stalwart.testing`, to be used in a `with`. Beyond that the fixture of a fault
+fails the test when one was made and never entered, and it ends one that was entered by hand and is still on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 from stalwart import events
 
 __all__ = [
+    "assert_no_n_plus_one",
     "blackhole",
     "deadlock_with",
     "demote",
@@ -24,6 +25,7 @@ __all__ = [
     "kill_connection_at",
     "lock_timeout_on",
     "lose_commit_reply",
+    "max_queries",
     "recorded_events",
     "refuse_connections",
     "serialization_failure_on",
@@ -73,3 +75,19 @@ def recorded_events() -> Iterator[list[events.Event]]:
 
     with testing.recorded_events() as records:
         yield records
+
+
+@pytest.fixture
+def assert_no_n_plus_one() -> Callable[..., Any]:
+    """No statement is sent once for each row; see stalwart.testing.assert_no_n_plus_one."""
+    from stalwart import testing
+
+    return testing.assert_no_n_plus_one
+
+
+@pytest.fixture
+def max_queries() -> Callable[..., Any]:
+    """No more than so many statements. Use it as `with max_queries(3):`; see stalwart.testing.max_queries."""
+    from stalwart import testing
+
+    return testing.max_queries
