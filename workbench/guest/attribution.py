@@ -314,9 +314,7 @@ _originals: dict[tuple[type, str], Any] = {}
 
 
 def install() -> None:
-    """Put the patches on; before the project is imported, so that querysets on its classes know their lines."""
-    if _originals:
-        return
+    """Put the patches on that are not; before the project is imported, so that querysets on its classes know their lines."""
     marks.prepare()
     models: tuple[type, ...] = (ModelIterable, RawModelIterable)
     values: tuple[type, ...] = (ValuesIterable, ValuesListIterable, FlatValuesListIterable)
@@ -330,9 +328,10 @@ def install() -> None:
 
 def uninstall() -> None:
     """Take the patches off: what runs now runs as Django has it."""
-    while _originals:
-        (holder, name), original = _originals.popitem()
+    for (holder, name), original in list(_originals.items()):
         setattr(holder, name, original)
+        # Only now: an interruption in between leaves it to the next one.
+        del _originals[holder, name]
 
 
 def after_setup() -> None:
@@ -356,11 +355,14 @@ class attributing:  # noqa: N801 used as a verb
 
     def __enter__(self) -> Attribution:
         global _active
-        install()
-        marks.prepare()
-        _local.pending = None
-        _active = self._attribution
-        reads.install(self._attribution.read)
+        try:
+            install()
+            _local.pending = None
+            _active = self._attribution
+            reads.install(self._attribution.read)
+        except BaseException:  # interrupted
+            self.__exit__()
+            raise
         return self._attribution
 
     def __exit__(self, *_: object) -> None:
@@ -376,6 +378,8 @@ def created_by(queryset: Any) -> list[dict[str, Any]]:
 
 
 def _patch(holder: type, name: str, make: Any) -> None:
+    if (holder, name) in _originals:
+        return
     original = holder.__dict__[name]
     _originals[holder, name] = original
     setattr(holder, name, functools.wraps(original)(make(original)))

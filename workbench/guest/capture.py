@@ -189,22 +189,22 @@ def _opened(connection: Any = None, **_: Any) -> None:
 
 def _join(connection: Any = None) -> None:
     """Watch one connection; outermost, so that a wrapper that the project takes off again is never mistaken for ours."""
+    _joined.add(connection)
     if _watch not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _watch)
-        _joined.add(connection)
 
 
 def watch() -> None:
     """Watch every connection of this process, those of other threads and those still to be made included."""
     global _watching
     if not _watching:
-        _watching = True
         connection_created.connect(_opened, dispatch_uid="workbench.guest.capture")
         # Connections of other threads that were opened before us can be reached in no other way.
         for thing in gc.get_objects():
             # By type(): isinstance would ask lazy objects for their class, and so make them.
             if issubclass(type(thing), BaseDatabaseWrapper):
                 _join(thing)
+        _watching = True
     for alias in connections:
         _join(connections[alias])
     marks.prepare()
@@ -215,33 +215,46 @@ def unwatch() -> None:
     global _watching
     _watching = False
     connection_created.disconnect(dispatch_uid="workbench.guest.capture")
-    while _joined:
-        connection = _joined.pop()
+    for connection in list(_joined):
         if _watch in connection.execute_wrappers:
             connection.execute_wrappers.remove(_watch)
+        _joined.discard(connection)
 
 
 class recording:  # noqa: N801 used as a verb
     """Make a recorder the active one; a context manager.
 
+    Args:
+        recorder: which.
+        leave: no connection is watched afterwards.
+
     Raises:
         RuntimeError: another one is active.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, *, leave: bool = False) -> None:
         self._recorder = recorder
+        self._leave = leave
 
     def __enter__(self) -> Recorder:
         global _active
         if _active is not None:
             raise RuntimeError("a page view is being recorded already: visit one page at a time")
-        watch()
+        try:
+            watch()
+        except BaseException:  # interrupted
+            if self._leave:
+                unwatch()
+            raise
+        # Nothing may come after this: who is interrupted in between would never leave.
         _active = self._recorder
         return self._recorder
 
     def __exit__(self, *_: object) -> None:
         global _active
         _active = None
+        if self._leave:
+            unwatch()
 
 
 def _digest(params: Any) -> bytes:

@@ -14,7 +14,7 @@ from types import FrameType
 _WORKBENCH = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 #: Ours that run on behalf of the project or of a cell: whom they act for stands further out.
-_FOR_OTHERS = tuple(str(_WORKBENCH / name) for name in ("guest", "magics"))
+_FOR_OTHERS = tuple(str(_WORKBENCH / name) for name in ("guest", "magics", "steps", "__init__.py"))
 _PROJECTS = str(_WORKBENCH / "demo")
 #: Jupyter's; a cell that asks stands further in than they do.
 _KERNEL = frozenset({"IPython", "ipykernel", "jupyter_client", "debugpy"})

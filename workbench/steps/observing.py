@@ -48,20 +48,18 @@ def observed(
     """
     from workbench.guest.calls import observing
 
-    watching = observing(label, attributed=attributed, limit=limit)
-    try:
-        watching.__enter__()
-    except RuntimeError as error:
-        raise WorkbenchError(str(error), "let the other one end first") from error
     made = Observing()
+    watching = None
     try:
-        yield made
-    except BaseException as error:
-        watching.__exit__(type(error), error, error.__traceback__)
-        made.step = step_of(named(watching.as_json()))
+        with observing(label, attributed=attributed, limit=limit) as watching:
+            yield made
+    except RuntimeError as error:
+        if watching is None:
+            raise WorkbenchError(str(error), "let the other one end first") from error
         raise
-    watching.__exit__(None, None, None)
-    made.step = step_of(named(watching.as_json()))
+    finally:
+        if watching is not None:
+            made.step = step_of(named(watching.as_json()))
 
 
 def step_of(record: Mapping[str, Any]) -> Step:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import Kernel, Ran
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
@@ -20,6 +22,23 @@ def test_python_code_is_stopped(kernel: Kernel) -> None:
     assert f"Cell In[{ran.cell.execution_count}]" in ran.traceback
     assert seconds < 3
     assert kernel.run("%%django\nTrip.objects.count()").value == "30"
+
+
+@pytest.mark.parametrize("magic", ["queries", "queries --time", "memory"])
+def test_a_measured_cell_is_stopped(kernel: Kernel, magic: str) -> None:
+    """What it had done is shown, and the next one is measured as ever."""
+    ran, seconds = kernel.interrupted(
+        f"%%{magic} kept\nTrip.objects.count()\nprint('started', flush=True)\nwhile True:\n    x = 1\n",
+        started,
+    )
+    assert ran.error == "KeyboardInterrupt"
+    assert seconds < 10
+    if magic != "memory":
+        assert "it ended with KeyboardInterrupt" in ran.shown
+        assert kernel.run("len(kept.queries)").value == "1"
+    again = kernel.run(f"%%{magic}\nTrip.objects.count()")
+    assert again.value == "30"
+    assert ("1 statement" if magic != "memory" else "over the start") in again.shown
 
 
 def test_a_running_statement_is_stopped_and_its_block_rolled_back(kernel: Kernel) -> None:

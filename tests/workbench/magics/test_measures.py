@@ -151,3 +151,24 @@ def test_lines_of_the_project_are_named(shop: Kernel) -> None:
     ran = shop.run("%%queries seen\nfrom django.test import Client\nClient().get('/all/').status_code")
     assert ran.value == "200"
     assert "shop/urls.py:" in ran.shown
+
+
+def test_profile_queries_in_a_cell(shop: Kernel) -> None:
+    """A callable or a page of the loaded project, in a cell of the magic; in any other one it says what is missing."""
+    ran = shop.run(
+        "%%django\nimport workbench\nfrom shop.models import Article\nworkbench.profile_queries(lambda: list(Article.objects.all()))"
+    )
+    assert not ran.error, ran.traceback
+    assert ran.value.startswith("1 statement, 1 by place and text")
+    assert "<svg" in ran.html
+    page = shop.run("%%django\nstep = workbench.profile_queries('/all/')\nstep.view.status, step.timed")
+    assert page.value == "(200, True)", page.traceback
+    assert "put %%django above the cell" in shop.run("workbench.profile_queries('/all/')").message
+
+
+def test_what_is_profiled_stays_in_the_sandbox(shop: Kernel) -> None:
+    """The workbench's own frames around it open no way out, also where no frame of the project is between."""
+    ran = shop.run(
+        "%%django\nimport functools, socket\nworkbench.profile_queries(functools.partial(socket.create_connection, ('192.0.2.1', 80), 1))"
+    )
+    assert ran.error == "BlockedError", ran.traceback

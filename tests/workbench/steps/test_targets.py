@@ -70,6 +70,36 @@ before = state()
     assert script.run("answer = state() == before")
 
 
+def test_an_interruption_at_any_moment_leaves_nothing(script: Script) -> None:
+    """As a notebook's stop sends it: whenever it comes, the next profile works, and after it nothing is patched."""
+    script.run("""
+import ctypes, random, threading, time
+numbers = random.Random(4)
+interrupted = 0
+def interrupt(thread, seconds):
+    time.sleep(seconds)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+for _ in range(30):
+    timer = threading.Thread(target=interrupt, args=(threading.get_ident(), numbers.uniform(0, 0.3)))
+    try:
+        timer.start()
+        while True:
+            workbench.profile_queries(reports.names, prove=True)
+    except KeyboardInterrupt:
+        interrupted += 1
+    while timer.is_alive():
+        try:
+            timer.join()
+        except KeyboardInterrupt:
+            pass
+step = workbench.profile_queries(reports.names)
+assert interrupted == 30, interrupted
+assert state() == before
+answer = len(step.queries)
+assert answer == 13
+""")
+
+
 def test_threads_and_aliases(script: Script) -> None:
     """Statements of a thread that the callable starts, and of every alias; called from a thread, it works as well."""
     script.run("step = workbench.profile_queries(reports.in_a_thread)")
