@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from IPython.display import display
 
 from workbench.errors import WorkbenchError
-from workbench.magics import cells, loading
+from workbench.magics import cells, loading, wish
 from workbench.magics.automatic import Automatic
 from workbench.magics.worker import Worker
 from workbench.profile import allocations, answers
@@ -125,7 +125,7 @@ class Commands(Magics):
     def _command(self, line: str) -> None:
         verb, _, rest = line.partition(" ")
         if verb == "load":
-            print(loading.load(loading.parsed(rest), self._worker).text())
+            print(loading.load(wish.parsed(rest), self._worker).text())
         elif line in ("auto", "manual"):
             self._automatic.turn(line == "auto")
         elif line == "status":

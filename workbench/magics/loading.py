@@ -6,46 +6,31 @@ also when the extension is unloaded and loaded again.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
-import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from workbench import arms
 from workbench import project as projects
 from workbench.errors import WorkbenchError
 from workbench.magics import trusted
+from workbench.magics.wish import Wish
 from workbench.magics.worker import Worker
-from workbench.profile.loading import DEMO, PLAIN, Data, Loaded
+from workbench.profile.loading import PLAIN, Loaded
 from workbench.project import Project
 from workbench.project_process import environment
 from workbench.steps.observing import is_set_up
 
-_USAGE = "%django load [PATH [MODULE]] [--here] [--env NAME=VALUE] [--copy-database | --seed COMMAND | --fixture FILE | --rows N] [--allow-network]"
 #: Variables of a process of its own that mean nothing to one that runs already.
 _STARTING = ("PYTHONPATH", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PATH")
 
 #: Would have the ORM work in every cell, and hide what blocks an event loop.
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What `%django load` was asked for."""
-
-    path: str | None = None
-    module: str | None = None
-    here: bool = False
-    env: tuple[str, ...] = ()
-    data: Data = field(default_factory=Data)
-    allow_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,36 +99,6 @@ def _in(project: Project) -> Iterator[None]:
     finally:
         if Path.cwd() == project.root:  # else the cell went elsewhere on purpose
             os.chdir(before)
-
-
-def parsed(line: str) -> Wish:
-    """Read the words after `%django load`.
-
-    Raises:
-        WorkbenchError: they say nothing.
-    """
-    parser = _Parser(prog="%django load", add_help=False)
-    parser.add_argument("path", nargs="?")
-    parser.add_argument("module", nargs="?")
-    parser.add_argument("--here", action="store_true")
-    parser.add_argument("--env", action="append", default=[])
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--copy-database", action="store_true")
-    source.add_argument("--seed", action="append", default=[])
-    source.add_argument("--fixture", action="append", default=[])
-    source.add_argument("--rows", type=int)
-    parser.add_argument("--allow-network", action="store_true")
-    try:
-        said = parser.parse_args(shlex.split(line))
-    except ValueError as error:  # a quotation that does not end
-        parser.error(str(error))
-    given = said.copy_database or said.seed or said.fixture or said.rows is not None
-    data = Data(
-        said.copy_database, tuple(said.seed), tuple(said.fixture), 50 if said.rows is None else said.rows
-    )
-    if said.path is None and not given:
-        data = DEMO
-    return Wish(said.path, said.module, said.here, tuple(said.env), data, said.allow_network)
 
 
 def load(wish: Wish, worker: Worker) -> Here:
@@ -256,10 +211,3 @@ def _set_up(found: Project) -> None:
         attribution.after_setup()
     sandbox.after_setup()
     sites.root(str(found.root))
-
-
-class _Parser(argparse.ArgumentParser):
-    """Its errors are ours, and it ends no kernel."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WorkbenchError(f"%django load: {message}", _USAGE)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from nbclient import NotebookClient
 from workbench.notebooks import OwnKernel
 
 RAILWAY = Path(__file__).parents[2] / "projects" / "railway"
+SHOP = RAILWAY.parent / "shop"
 
 #: Seconds for a kernel to start or a cell to end, on a machine that does other work too; and for a kernel to go.
 LIMIT, GOING = 120.0, 20.0
@@ -201,3 +203,19 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
             ran = made.run(source)
             assert not ran.error, ran.traceback
         yield made
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kernel, Path]]:
+    """A kernel with the shop loaded from a folder beside the notebook's, and that folder; loading it takes seconds."""
+    folder = tmp_path_factory.mktemp("notebook")
+    project = folder / "shop"
+    shutil.copytree(SHOP, project, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite3"))
+    with Kernel(folder, DJANGO_ALLOW_ASYNC_UNSAFE="1") as kernel:
+        kernel.run("%load_ext workbench")
+        refused = kernel.run("%%django\n1")
+        assert "%django load PATH" in refused.message
+        loaded = kernel.run("%django load shop --rows 0")
+        assert not loaded.error, loaded.traceback
+        assert "private PostgreSQL" in loaded.printed
+        yield kernel, project

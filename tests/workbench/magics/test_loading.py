@@ -8,25 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import RAILWAY, Kernel, Ran
-
-SHOP = RAILWAY.parent / "shop"
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kernel, Path]]:
-    """A kernel with the shop loaded from a folder beside the notebook's, and that folder."""
-    folder = tmp_path_factory.mktemp("notebook")
-    project = folder / "shop"
-    shutil.copytree(SHOP, project, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite3"))
-    with Kernel(folder, DJANGO_ALLOW_ASYNC_UNSAFE="1") as kernel:
-        kernel.run("%load_ext workbench")
-        refused = kernel.run("%%django\n1")
-        assert "%django load PATH" in refused.message
-        loaded = kernel.run("%django load shop --rows 0")
-        assert not loaded.error, loaded.traceback
-        assert "private PostgreSQL" in loaded.printed
-        yield kernel, project
+from .conftest import SHOP, Kernel, Ran
 
 
 def test_the_project_is_loaded_on_a_private_copy(shop: tuple[Kernel, Path]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from .conftest import RAILWAY, Kernel
+from .conftest import Kernel
 
 LOOP = """%%queries seen
 for trip in Trip.objects.filter(number__lt=9):
@@ -122,53 +121,47 @@ def test_responses_that_are_there_already(kernel: Kernel) -> None:
     assert "the last expression is nothing" in kernel.run("%%responses\nx = 3").message
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    folder = tmp_path_factory.mktemp("responses")
-    shutil.copytree(RAILWAY.parent / "shop", folder / "shop", ignore=shutil.ignore_patterns("*.sqlite3"))
-    with Kernel(folder) as kernel:
-        kernel.run("%load_ext workbench")
-        loaded = kernel.run("%django load shop --rows 0")
-        assert not loaded.error, loaded.traceback
-        yield kernel
+@pytest.fixture
+def loaded(shop: tuple[Kernel, Path]) -> Kernel:
+    return shop[0]
 
 
-def test_pages_are_visited(shop: Kernel) -> None:
+def test_pages_are_visited(loaded: Kernel) -> None:
     """Status, size, codings and time of each; a page that fails is a row."""
-    ran = shop.run("%%responses got\n['/all/', '/broken/', '/nowhere/']")
+    ran = loaded.run("%%responses got\n['/all/', '/broken/', '/nowhere/']")
     assert not ran.error, ran.traceback
-    assert shop.run("[one.status for one in got.rows]").value == "[200, 500, 404]"
+    assert loaded.run("[one.status for one in got.rows]").value == "[200, 500, 404]"
     assert (
-        shop.run("got.rows[0].bytes > got.rows[0].sizes['gzip'], got.rows[0].milliseconds > 0").value
+        loaded.run("got.rows[0].bytes > got.rows[0].sizes['gzip'], got.rows[0].milliseconds > 0").value
         == "(True, True)"
     )
     assert "RuntimeError: always" in ran.shown
-    assert "bytes" in str(shop.run("got.to_dataframe().columns.tolist()").value)
+    assert "bytes" in str(loaded.run("got.to_dataframe().columns.tolist()").value)
 
 
-def test_lines_of_the_project_are_named(shop: Kernel) -> None:
+def test_lines_of_the_project_are_named(loaded: Kernel) -> None:
     """Queries of a page that a cell visits itself carry the project's own lines."""
-    ran = shop.run("%%queries seen\nfrom django.test import Client\nClient().get('/all/').status_code")
+    ran = loaded.run("%%queries seen\nfrom django.test import Client\nClient().get('/all/').status_code")
     assert ran.value == "200"
     assert "shop/urls.py:" in ran.shown
 
 
-def test_profile_queries_in_a_cell(shop: Kernel) -> None:
+def test_profile_queries_in_a_cell(loaded: Kernel) -> None:
     """A callable or a page of the loaded project, in a cell of the magic; in any other one it says what is missing."""
-    ran = shop.run(
+    ran = loaded.run(
         "%%django\nimport workbench\nfrom shop.models import Article\nworkbench.profile_queries(lambda: list(Article.objects.all()))"
     )
     assert not ran.error, ran.traceback
     assert ran.value.startswith("1 statement, 1 by place and text")
     assert "<svg" in ran.html
-    page = shop.run("%%django\nstep = workbench.profile_queries('/all/')\nstep.view.status, step.timed")
+    page = loaded.run("%%django\nstep = workbench.profile_queries('/all/')\nstep.view.status, step.timed")
     assert page.value == "(200, True)", page.traceback
-    assert "put %%django above the cell" in shop.run("workbench.profile_queries('/all/')").message
+    assert "put %%django above the cell" in loaded.run("workbench.profile_queries('/all/')").message
 
 
-def test_what_is_profiled_stays_in_the_sandbox(shop: Kernel) -> None:
+def test_what_is_profiled_stays_in_the_sandbox(loaded: Kernel) -> None:
     """The workbench's own frames around it open no way out, also where no frame of the project is between."""
-    ran = shop.run(
-        "%%django\nimport functools, socket\nworkbench.profile_queries(functools.partial(socket.create_connection, ('192.0.2.1', 80), 1))"
+    ran = loaded.run(
+        "%%django\nimport functools, socket\nworkbench.profile_queries(functools.partial(socket.create_connection, ('192.0.2.7', 80), 1))"
     )
     assert ran.error == "BlockedError", ran.traceback
