@@ -6,6 +6,7 @@ touched, and every arm shares INSTALLED_APPS and MIDDLEWARE: only switches diffe
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,12 @@ def peer(
 
 
 def write_overlay(
-    path: Path, base: str, arm: Arm, shared: Mapping[str, Any], sandbox: Mapping[str, Any] | None = None
+    path: Path,
+    base: str,
+    arm: Arm,
+    shared: Mapping[str, Any],
+    sandbox: Mapping[str, Any] | None = None,
+    edits: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the file that `workbench.guest.settings` reads.
 
@@ -50,10 +56,13 @@ def write_overlay(
         arm: its settings win over the shared ones.
         shared: what all arms of the trial have: the database, hosts.
         sandbox: for `workbench.guest.sandbox.install`; without it the process is not guarded.
+        edits: modules that are compiled from other texts than their files hold, by path; see `workbench.guest.edited`.
     """
     record = to_json(arm)
     overlay = {"base": base, "settings": {**shared, **record["settings"]}, "wraps": record["wraps"]}
     if sandbox is not None:
         overlay["sandbox"] = dict(sandbox)
+    if edits:
+        overlay["edits"] = {name: base64.b64encode(text).decode() for name, text in edits.items()}
     path.touch(mode=0o600)
     path.write_text(json.dumps(overlay, default=str), encoding="utf-8")

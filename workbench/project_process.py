@@ -108,6 +108,7 @@ class ProjectProcess:
         own_database: see `environment`.
         attribution: querysets know where they were made, from the first line of the project on; its pages can then be
             visited in passes that tell which of them fed a statement. It costs start-up and nothing later.
+        edits: what some of the project's files would hold, by path; nothing is written there.
     """
 
     def __init__(
@@ -121,8 +122,10 @@ class ProjectProcess:
         setup: bool = True,
         own_database: bool = False,
         attribution: bool = False,
+        edits: Mapping[str, bytes] | None = None,
     ) -> None:
         self.project = project
+        self._edits = edits
         self._attribution = attribution
         self._sandbox = sandbox
         self._setup = setup
@@ -139,7 +142,7 @@ class ProjectProcess:
     def __enter__(self) -> Self:
         # A file for each process: two of the same arm may start at the same moment.
         overlay = self._folder / f"overlay-{self.arm.name}-{time.monotonic_ns()}.json"
-        arms.write_overlay(overlay, self.project.settings, self.arm, self._shared, self._sandbox)
+        arms.write_overlay(overlay, self.project.settings, self.arm, self._shared, self._sandbox, self._edits)
         variables = environment(self.project, overlay, own_database=self._own_database)
         if not self._setup:
             variables["WORKBENCH_SETUP"] = "no"

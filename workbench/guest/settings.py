@@ -3,7 +3,8 @@
 `WORKBENCH_OVERLAY` names a JSON file `{"base": module, "settings": {dotted: value}, "wraps": [...]}`. A dotted name goes
 into nested dictionaries: `STALWART.DATABASE.ENABLED` sets one key and leaves the others; `DATABASES.*` puts an entry in the
 place of every alias that the project has, so that none of its own databases can be reached, and `DATABASES.alias.*` in the
-place of one. With a key `sandbox` the process is guarded before the project's settings run (`workbench.guest.sandbox`).
+place of one. With a key `sandbox` the process is guarded before the project's settings run (`workbench.guest.sandbox`); with
+`edits` some of the project's modules are compiled from other texts (`workbench.guest.edited`).
 """
 
 import importlib as _importlib
@@ -65,6 +66,10 @@ def _load() -> dict[str, _Any]:
         from workbench.guest import sandbox
 
         sandbox.install(options)
+    if overlay.get("edits"):
+        from workbench.guest import edited
+
+        edited.install(overlay["edits"])
     base = _importlib.import_module(overlay["base"])
     settings = {name: getattr(base, name) for name in dir(base) if name.isupper()}
     _own.update(settings)

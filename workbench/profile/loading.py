@@ -111,7 +111,12 @@ class Loaded:
         return self._description
 
     def process(
-        self, settings: Mapping[str, Any] | None = None, arm: Arm = PLAIN, *, attribution: bool = False
+        self,
+        settings: Mapping[str, Any] | None = None,
+        arm: Arm = PLAIN,
+        *,
+        attribution: bool = False,
+        edits: Mapping[str, bytes] | None = None,
     ) -> ProjectProcess:
         """A fresh process of the project on the private databases, in the sandbox; use it as a context manager.
 
@@ -119,10 +124,17 @@ class Loaded:
             settings: dotted, over the project's own.
             arm: likewise, and its name is in the process's log.
             attribution: for pages visited in a pass that tells producers; see `ProjectProcess`.
+            edits: what some of its files would hold; likewise.
         """
         shared = {**self.databases.settings(), **(settings or {})}
         return ProjectProcess(
-            self.project, arm, shared, self.folder, sandbox=self.sandbox(), attribution=attribution
+            self.project,
+            arm,
+            shared,
+            self.folder,
+            sandbox=self.sandbox(),
+            attribution=attribution,
+            edits=edits,
         )
 
     def sandbox(self) -> dict[str, Any]:

@@ -233,11 +233,15 @@ class Advice:
     """A change that was tried.
 
     Attributes:
-        change: a unified diff of the project's file, or the statement or setting to add; never applied to the project.
+        change: a unified diff of the project's file, the statement or setting to add, or, where no edit can be made, what
+            would help in words; never applied to the project.
         applied: it could be tried.
         before, after: figures of both sides, None when it was not tried.
         same_response: status, body and headers were as before.
         rejected: why it is not recommended; None when it is.
+        reduction: share of the milliseconds that it saves; None where that was not measured.
+        reduction_low, reduction_high: its 95 % interval.
+        note: what to know before it is applied; "" when nothing.
     """
 
     change: str
@@ -246,6 +250,10 @@ class Advice:
     after: Measured | None = None
     same_response: bool | None = None
     rejected: str | None = None
+    reduction: float | None = None
+    reduction_low: float | None = None
+    reduction_high: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
