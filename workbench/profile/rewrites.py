@@ -228,7 +228,10 @@ def _goes_over(source: Source, loop: _Loop, spot: Spot) -> bool:
     """Whether a loop goes over the queryset of a spot: it is made there, or bound to a name that is bound once."""
     iterated = loop.iter
     while (
-        isinstance(iterated, ast.Call) and isinstance(iterated.func, ast.Name) and iterated.func.id == "list"
+        isinstance(iterated, ast.Call)
+        and isinstance(iterated.func, ast.Name)
+        and iterated.func.id == "list"
+        and iterated.args
     ):
         iterated = iterated.args[0]
     if source.start(iterated) <= spot.offset <= source.end(iterated):
