@@ -26,7 +26,7 @@ class Marked:
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(self._unmarked(name, text, found).encode(encoding))
-        self.spans = {site: span for site, span in found.values()}
+        self.spans = dict(found.values())
         self.created = tuple(found[number][0] for number in sorted(found))
 
     def _unmarked(self, name: str, text: str, found: dict[int, tuple[Site, placing.Span]]) -> str:

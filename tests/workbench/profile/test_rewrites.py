@@ -146,7 +146,7 @@ def test_a_count_becomes_an_annotation(
 )
 def test_a_count_of_rows_from_elsewhere_stays(tmp_path: Path, text: str) -> None:
     """The name is bound twice, given by a caller, of another object, or goes over more than the annotated rows."""
-    with pytest.raises(NoEditError, match="elsewhere|not written as"):
+    with pytest.raises(NoEditError, match=r"elsewhere|not written as"):
         counted(tmp_path, f"import os\n{text}")
 
 
