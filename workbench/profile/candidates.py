@@ -77,7 +77,7 @@ def _related(suspect: Suspect, view: PageView, probe: Probe) -> Iterator[Candida
     """The relation of each row, loaded with the rows."""
     queries = [view.queries[p] for p in suspect.positions]
     found = False
-    for producer in suspect.producers[:PRODUCERS]:
+    for producer in _editable(suspect.producers[:PRODUCERS], view, probe):
         path = _path(view, queries, producer)
         if path is None:
             continue
@@ -102,6 +102,25 @@ def _related(suspect: Suspect, view: PageView, probe: Probe) -> Iterator[Candida
             _help(suspect.finding),
             unedited="the rows that are asked for one by one do not come from a queryset that could load them along",
         )
+
+
+def _editable(producers: Sequence[Batch], view: PageView, probe: Probe) -> list[Batch]:
+    """The evaluations to change: instead of one in a template, or of a prefetch, the one whose rows it was made for."""
+    known = {batch.id: batch for batch in view.batches}
+    found: list[Batch] = []
+    for producer in producers:
+        at = producer
+        while at.parent in known and (at.step.startswith("prefetch ") or not _has_place(at, probe)):
+            at = known[at.parent]
+        found.append(at if _has_place(at, probe) else producer)
+    return list({places.key_of(one): one for one in found}.values())
+
+
+def _has_place(batch: Batch, probe: Probe) -> bool:
+    try:
+        return bool(probe.spots(batch))
+    except NoEditError:
+        return False
 
 
 def _path(view: PageView, queries: Sequence[Query], producer: Batch) -> str | None:
