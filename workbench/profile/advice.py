@@ -64,6 +64,11 @@ class _Way:
     applied: bool = False
     proof: proving.Proof | None = None
 
+    @property
+    def is_told(self) -> bool:
+        """What was neither run nor refused was not needed, for another change for the finding held."""
+        return self.proof is not None or self.reason is not None
+
     def advice(self) -> Advice:
         words = "; ".join(one.words for one in self.changes)
         notes = dict.fromkeys(one.note for one in self.changes if one.note)
@@ -176,7 +181,7 @@ class _OnePage:
             ways = [self._ways(trials, one, some) for one, some in zip(suspects, options, strict=True)]
             self._prove(measured, ways)
             whole = self._together(measured, trials, ways)
-        return [_sorted(way.advice() for way in some) for some in ways], whole
+        return [_sorted(way.advice() for way in some if way.is_told) for some in ways], whole
 
     def _late(self, suspect: Suspect) -> tuple[Advice, ...]:
         if suspect.finding.kind not in scaling.KINDS or suspect.finding.verdict != "scales":
@@ -246,18 +251,11 @@ class _OnePage:
             todo: list[_Way] = []
             for some in ways:
                 if any(way.proof is not None and way.proof.rejected is None for way in some):
-                    for way in some:
-                        if way.proof is None and way.reason is None:
-                            way.reason = "the other change for it is as good or better"
                     continue
                 todo += [way for way in some if way.proof is None and way.reason is None][:1]
             if not todo:
                 return
             self._run(measured, todo, f"turn {turn + 1}")
-        for some in ways:
-            for way in some:
-                if way.proof is None and way.reason is None:
-                    way.reason = "it was not tried: others for this finding were"
 
     def _run(self, measured: proving.Page, todo: Sequence[_Way], words: str) -> None:
         """One process to look whether it is a cure, and blocks of fresh ones to see what it is worth."""
@@ -270,8 +268,8 @@ class _OnePage:
             overlay = edits.overlay(way.edit, self._sources)
             self._tell(f"{self._url}: {words}, {way.changes[0].words}")
             way.applied = True
-            way.reason = proving.checked(self._loaded, measured, overlay, way.suspect, self._page.attributed)
-            way.same = way.reason is None or "the response changes" not in way.reason
+            check = proving.checked(self._loaded, measured, overlay, way.suspect, self._page.attributed)
+            way.reason, way.same = check.reason, check.same
             if way.reason is None:
                 by_diff.setdefault(way.diff, []).append(way)
         overlays = [edits.overlay(some[0].edit or Edit(), self._sources) for some in by_diff.values()]

@@ -16,6 +16,7 @@ from workbench.profile.pages import Baseline
 from workbench.profile.records import Batch, Measured, PageView, Query
 from workbench.profile.suspects import Suspect
 from workbench.profile.trials import NONE
+from workbench.project_process import ProjectProcess
 from workbench.schema import to_json
 
 #: Timed views of one page in each process; their median counts.
@@ -24,6 +25,9 @@ VIEWS = 3
 SLOWER, LIGHTER = 0.10, 0.10
 #: Mebibytes below which memory is not worth a word, and growth above which it must be bought by time.
 SMALL, HEAVY, HEAVIER = 0.1, 5.0, 1.5
+
+CHANGED = "the response changes"
+UNSTABLE = "its answer differs between two processes without any change, so that nothing can be said"
 
 Overlay = Mapping[str, bytes]
 
@@ -60,8 +64,21 @@ class Proof:
     rejected: str | None
 
 
-def checked(loaded: Loaded, page: Page, overlay: Overlay, suspect: Suspect, view: PageView) -> str | None:
-    """Why the edited text is no cure of a finding, by one process; None when it seems to be one.
+@dataclass(frozen=True)
+class Check:
+    """What one process of the edited text shows.
+
+    Attributes:
+        reason: why it is no cure; None when it seems to be one.
+        same: whether the answer was as before; None where there was none.
+    """
+
+    reason: str | None
+    same: bool | None = None
+
+
+def checked(loaded: Loaded, page: Page, overlay: Overlay, suspect: Suspect, view: PageView) -> Check:
+    """Whether the edited text is a cure of a finding, by one process.
 
     Args:
         loaded: the project.
@@ -72,23 +89,38 @@ def checked(loaded: Loaded, page: Page, overlay: Overlay, suspect: Suspect, view
     """
     try:
         with loaded.process(attribution=True, edits=overlay) as process:
-            return _checked(process, page, suspect, view)
+            check = _checked(process, page, suspect, view)
     except WorkbenchError as error:
-        return f"the project does not start with it: {error.problem}"
+        return Check(f"the project does not run with it: {error.problem}")
+    if check.reason == CHANGED:
+        with loaded.process() as process:
+            plain = _warm(process, page)
+        if plain.digest != page.baseline.digest:
+            return Check(UNSTABLE)
+    return check
 
 
-def _checked(process: Any, page: Page, suspect: Suspect, view: PageView) -> str | None:
-    for _ in range(2):  # what a first view fills is filled
-        warm = pages.visit(process, page.url, "warm", headers=page.headers, masks=page.baseline.masks)
+def _checked(process: ProjectProcess, page: Page, suspect: Suspect, view: PageView) -> Check:
+    warm = _warm(process, page)
     unused = process.call("workbench.guest.edited:unused")
     if unused:
-        return "the edited file was never imported, so that nothing was tried"
+        return Check("the edited file was never imported, so that nothing was tried")
     if warm.error:
-        return f"the page then fails: {warm.error}"
+        return Check(f"the page then fails: {warm.error}", False)
     if warm.status != view.status or warm.digest != page.baseline.digest:
-        return "the response changes"
-    if suspect.finding.kind not in scaling.KINDS:
-        return None
+        return Check(CHANGED, False)
+    follows = suspect.finding.kind in scaling.KINDS and _follows(process, page, suspect, view)
+    return Check(follows or None, True)
+
+
+def _warm(process: ProjectProcess, page: Page) -> PageView:
+    """A second view: what a first one fills is filled."""
+    pages.visit(process, page.url, "cold", headers=page.headers)
+    return pages.visit(process, page.url, "warm", headers=page.headers, masks=page.baseline.masks)
+
+
+def _follows(process: ProjectProcess, page: Page, suspect: Suspect, view: PageView) -> str | None:
+    """Why the finding is still one: its statements are there, or follow the rows."""
     whole = pages.visit(process, page.url, "attributed", headers=page.headers)
     left, asked = _count(whole, suspect, view), len(suspect.positions)
     if left >= asked:
@@ -207,12 +239,11 @@ def proof(
     if any(one["unused"] for one in after):
         return Proof(None, None, None, None, "the edited file was never imported, so that nothing was tried")
     if {digest for one in before for digest in one["digests"]} != {baseline.digest}:
-        reason = "its answer differs between two processes without any change, so that nothing can be said"
-        return Proof(_measured(before), _measured(after), None, None, reason)
+        return Proof(_measured(before), _measured(after), None, None, UNSTABLE)
     same = {digest for one in after for digest in one["digests"]} == {baseline.digest}
     plain, changed = _measured(before), _measured(after)
     reduction = estimates.paired_reduction(_times(before), _times(after)).floats()
-    rejected = _pointless(plain, changed, reduction) if same else "the response changes"
+    rejected = _pointless(plain, changed, reduction) if same else CHANGED
     return Proof(plain, changed, reduction, same, rejected)
 
 

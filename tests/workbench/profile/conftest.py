@@ -11,6 +11,7 @@ import pytest
 from workbench import project
 from workbench.profile.loading import Data, Loaded
 
+ORCHARD = Path(__file__).resolve().parents[2] / "projects" / "orchard"
 AWKWARD = Path(__file__).resolve().parents[2] / "projects" / "awkward"
 
 #: A visit whose body a test can read; runs in the project's process.
@@ -47,3 +48,14 @@ def awkward(visiting: dict[str, Any]) -> Iterator[Loaded]:
     with Loaded(project.find(AWKWARD, **visiting), Data(rows=12)) as loaded:
         loaded.untouched = lambda: tree(AWKWARD) == before  # type: ignore[attr-defined]
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def orchard_project() -> Iterator[Loaded]:
+    """The orchard with its rows: pages on which a change that looks right is not."""
+    before = tree(ORCHARD)
+    with Loaded(project.find(ORCHARD, settings="trees.settings"), Data(rows=0)) as loaded:
+        with loaded.process() as process:
+            process.call("trees.seed:fill")
+        yield loaded
+    assert tree(ORCHARD) == before

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from workbench import project
 from workbench.profile import edits, pages, scaling
 from workbench.profile.candidates import Candidate, candidates
 from workbench.profile.findings import suspects
-from workbench.profile.loading import Data, Loaded
+from workbench.profile.loading import Loaded
 from workbench.profile.probing import Laid, Probe
 from workbench.profile.sources import Sources
 from workbench.profile.suspects import Suspect
 from workbench.profile.trials import Trials
-
-ORCHARD = Path(__file__).resolve().parents[2] / "projects" / "orchard"
 
 
 @dataclass
@@ -74,11 +70,9 @@ class Orchard:
 
 
 @pytest.fixture(scope="module")
-def orchard() -> Iterator[Orchard]:
-    found = project.find(ORCHARD, settings="trees.settings")
-    with Loaded(found, Data(rows=0)) as loaded, loaded.process(attribution=True) as process:
-        process.call("trees.seed:fill")
-        yield Orchard(Probe(process, Sources(ORCHARD)))
+def orchard(orchard_project: Loaded) -> Iterator[Orchard]:
+    with orchard_project.process(attribution=True) as process:
+        yield Orchard(Probe(process, Sources(orchard_project.project.root)))
 
 
 def test_a_join_that_would_find_what_a_manager_hides_is_refused(orchard: Orchard) -> None:
@@ -252,14 +246,12 @@ def test_a_count_of_a_helper_is_no_annotation(orchard: Orchard) -> None:
 def test_two_levels_need_one_join(orchard: Orchard) -> None:
     """The longer path loads what lies on its way: the shorter one is dropped again."""
     both = {one.suspect.finding.relation: one for one in orchard.pages("nested")}
-    short = both["trees.Tree.orchard"].option("select_related")
-    options = both["trees.Orchard.grower"].options
+    short = both["trees.Apple.tree"].option("select_related")
+    options = both["trees.Tree.kind"].options
     paths = {one.laid.names for one in options if one.laid is not None}
-    assert paths == {("orchard__grower",)}
+    assert paths == {("tree__kind",)}
     assert short.laid is not None
-    long = Candidate(
-        "both", Laid(short.laid.model, short.laid.created, "select_related", ("orchard__grower",))
-    )
-    trials = both["trees.Tree.orchard"].trials
+    long = Candidate("both", Laid(short.laid.model, short.laid.created, "select_related", ("tree__kind",)))
+    trials = both["trees.Apple.tree"].trials
     assert trials.trial((short, long)).queries == 1
     assert trials.minimal((short, long)) == (long,)

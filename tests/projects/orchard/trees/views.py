@@ -130,7 +130,7 @@ def counted(request):
 
 
 def nested(request):
-    return answer(tree.orchard.grower.name for tree in trees().filter(orchard__grower__gone=False))
+    return answer(apple.tree.kind.name for apple in Apple.objects.order_by("pk"))
 
 
 def paged(request):
@@ -232,6 +232,3 @@ def of_the_process(request):
 
 def clean(request):
     return answer(orchard.n for orchard in Orchard.objects.order_by("pk").annotate(n=Count("trees")))
-
-
-__all__ = ["Apple"]
