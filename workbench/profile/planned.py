@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from stalwart.database.plans import Node, nodes
 from stalwart.database.suggestions import LARGE, Suggestion, Table, suggest
-from workbench.profile import fingerprints, places
+from workbench.profile import analysed, fingerprints, places
 from workbench.profile.records import Finding, Kind, PageView, Plan
 from workbench.profile.suspects import Suspect
 
@@ -16,8 +15,6 @@ from workbench.profile.suspects import Suspect
 INDEXES = frozenset({"index", "functional-index", "trigram", "sort-index", "join-index"})
 SLOW = frozenset({"sort-memory", "keyset", "long-list", "cross-join"})
 _SCAN = re.compile(r"SCAN (?:TABLE )?(\w+)$")
-#: How many times more rows than expected, and how many in all, make a plan that was chosen for another table.
-OFF, ROWS = 100.0, 10_000
 
 
 def planned(view: PageView, plans: Iterable[Plan]) -> tuple[Suspect, ...]:
@@ -51,15 +48,27 @@ def _told(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
     if isinstance(plan.tree, list) and all(isinstance(line, str) for line in plan.tree):
         yield from _scanned(plan)
         return
-    tables = {name: Table(facts.rows, facts.indexes) for name, facts in plan.tables.items()}
-    for one in suggest(plan.tree, plan.sql, tables, plan.work_mem):
+    for one in suggestions(plan):
         if one.kind in INDEXES:
-            yield "missing-index", _relation(one), one.text
+            yield "missing-index", relation_of(one), one.text
         elif one.kind in SLOW:
-            yield "slow-plan", _relation(one), one.text
-    for node in nodes(plan.tree):
-        if sentence := _surprise(node):
-            yield "slow-plan", node.relation or None, sentence
+            yield "slow-plan", relation_of(one), one.text
+    if plan.analysed:
+        sorts = all(one.kind != "sort-memory" for one in suggestions(plan))
+        yield from analysed.told(plan, sorts=sorts)
+
+
+def suggestions(plan: Plan) -> tuple[Suggestion, ...]:
+    """What the library suggests: indexes by the rows that there really were where they were counted, the rest by expectation."""
+    tables = {name: Table(facts.rows, facts.indexes) for name, facts in plan.tables.items()}
+    expected = suggest(plan.tree, plan.sql, tables, plan.work_mem)
+    if not plan.analysed:
+        return expected
+    counted = suggest(analysed.as_it_was(plan.tree), plan.sql, tables, plan.work_mem)
+    return (
+        *(one for one in counted if one.kind in INDEXES),
+        *(one for one in expected if one.kind not in INDEXES),
+    )
 
 
 def _scanned(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
@@ -79,14 +88,6 @@ def _scanned(plan: Plan) -> Iterable[tuple[Kind, str | None, str]]:
                 break
 
 
-def _relation(one: Suggestion) -> str | None:
+def relation_of(one: Suggestion) -> str | None:
+    """ "table.column,column" as a finding names it."""
     return f"{one.table}.{','.join(one.columns)}" if one.table and one.columns else one.table or None
-
-
-def _surprise(node: Node) -> str:
-    """A plan that was analysed tells how many rows there really were."""
-    actual, loops = node.facts.get("Actual Rows"), node.facts.get("Actual Loops", 1)
-    if actual is None or float(actual) * float(loops) < ROWS or float(actual) < OFF * max(node.rows, 1.0):
-        return ""
-    where = f" of {node.relation}" if node.relation else ""
-    return f"{node.kind}{where}: {float(actual):,.0f} rows where {node.rows:,.0f} were expected"

@@ -23,6 +23,9 @@ Kind = Literal[
     "slow-plan",
     "long-transaction",
     "connection-per-query",
+    "connection-per-request",
+    "uncompressed-response",
+    "no-conditional-get",
 ]
 
 
@@ -216,9 +219,11 @@ class Plan:
         sql: with placeholders, as the statement's record has it.
         alias: of the database.
         tree: of `EXPLAIN (FORMAT JSON)`, without values; with actual figures where it was analysed. Of SQLite, the lines of
-            `EXPLAIN QUERY PLAN`.
+            `EXPLAIN QUERY PLAN`. None when there is none.
         tables: those that it reads, by name.
         work_mem: bytes that a sort may take; None where it is unknown.
+        analysed: the statement was run for it, so that the tree has actual rows.
+        note: why there is no plan, or what kind it is, as one without the values; "" for one with them.
     """
 
     sql: str
@@ -226,6 +231,8 @@ class Plan:
     tree: Json
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     work_mem: int | None = None
+    analysed: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ LIMITS = {"statement_timeout": 250, "lock_timeout": 100}
 _EXPLAINED = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"})
 _PLACEHOLDERS = re.compile(r"%(?:%|s|\((\w+)\)s)")
 _BEGIN = "BEGIN READ ONLY; " + "; ".join(f"SET LOCAL {name} = {value}" for name, value in LIMITS.items())
-_TABLES = """
+#: Of the tables with these names: rows by the statistics, indexes, and the memory that a sort may take.
+TABLES = """
 SELECT n, greatest(c.reltuples, 0)::float8,
        (SELECT coalesce(array_agg(ARRAY[m.amname::text, pg_get_indexdef(i.indexrelid, 1, true)]), '{}')
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
@@ -147,7 +148,7 @@ def _on_postgresql(connection: BaseDatabaseWrapper, sql: str, params: Any, *, ge
 def known_tables(cursor: Any, plan: Any) -> tuple[dict[str, Table], int | None]:
     """What the server knows of the tables in a plan, and the bytes that a sort may take; asked of it on psycopg's cursor."""
     names = sorted({node.relation for node in nodes(plan) if node.relation})
-    rows = cursor.execute(_TABLES, [names], prepare=False).fetchall()
+    rows = cursor.execute(TABLES, [names], prepare=False).fetchall()
     tables = {name: Table(rows, tuple(map(tuple, indexes))) for name, rows, indexes, _ in rows}
     return tables, rows[0][3] if rows else None
 

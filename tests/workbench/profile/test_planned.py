@@ -107,7 +107,7 @@ def test_sqlite_tells_what_it_scans(where: str, rows: int, expected: list[str]) 
 def test_an_analysed_plan_tells_where_it_was_wrong(actual: int, expected: int) -> None:
     """Far more rows than expected, and many: the plan was made for another table."""
     tree = [{"Plan": {"Node Type": "Index Scan", "Relation Name": "item", "Plan Rows": 10, "Actual Rows": actual, "Actual Loops": 1}}]  # fmt: skip
-    (wanted,) = planned(view("SELECT 1"), [Plan("SELECT 1", "default", tree)]) or (None,)
+    (wanted,) = planned(view("SELECT 1"), [Plan("SELECT 1", "default", tree, analysed=True)]) or (None,)
     assert (wanted is not None) == bool(expected)
     if wanted:
         assert (wanted.finding.kind, wanted.finding.relation) == ("slow-plan", "item")
