@@ -76,6 +76,29 @@ def generate(rows: int = 50) -> dict[str, Any]:
     return {"rows": filled, "failed": failed}
 
 
+def grow(table: str, rows: int) -> dict[str, Any]:
+    """Add rows to one table, beside those that are there.
+
+    Args:
+        table: its name in the database.
+        rows: that it is to have in the end.
+
+    Returns:
+        rows: that it has now; problem: why these are fewer, else "".
+    """
+    found = [one for one in apps.get_models(include_auto_created=True) if one._meta.db_table == table]
+    model = next((one for one in found if _is_filled(one)), None)
+    if model is None:
+        return {"rows": 0, "problem": "nothing can be made up for it"}
+    there = _count(model)
+    alias = router.db_for_write(model) or "default"
+    last = QuerySet(model, using=alias).aggregate(last=models.Max("pk"))["last"]
+    # Numbers that no row has yet, where they are keys.
+    start = max(there, last if isinstance(last, int) else 0)
+    _made, problem, _skipped = _fill(model, max(0, rows - there), set(), start)
+    return {"rows": _count(model), "problem": problem}
+
+
 def _is_filled(model: Any) -> bool:
     meta = model._meta
     if meta.proxy or meta.swapped or meta.abstract:
@@ -123,7 +146,7 @@ def _needs(model: Any, strict: bool | None) -> set[Any]:
     }
 
 
-def _fill(model: Any, rows: int, waiting: set[Any]) -> tuple[int, str, list[Any]]:
+def _fill(model: Any, rows: int, waiting: set[Any], start: int = 0) -> tuple[int, str, list[Any]]:
     meta = model._meta
     alias = router.db_for_write(model) or "default"
     names = {field.name for field in meta.local_concrete_fields}
@@ -151,7 +174,7 @@ def _fill(model: Any, rows: int, waiting: set[Any]) -> tuple[int, str, list[Any]
     unique = _unique_sets(model)
     seen: dict[tuple[str, ...], set[tuple[Any, ...]]] = {one: set() for one in unique}
     problem = ""
-    for number in range(rows * 4):
+    for number in range(start, start + rows * 4):
         if len(made) == rows:
             break
         try:
