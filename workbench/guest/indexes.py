@@ -77,6 +77,25 @@ def described(
     }
 
 
+def declared(alias: str, table: str) -> dict[str, Any]:
+    """The indexes that a model's own Meta declares, as this process has it.
+
+    Returns:
+        sql: the statement for each, under the name that a trial uses; errors: what Django's checks say of the model.
+    """
+    model = _model(table)
+    connection = connections[alias]
+    if _postgres():
+        _know_operator_classes()
+    found = []
+    for index in model._meta.indexes:
+        one = index.clone()
+        one.name = TRIAL + "index"
+        found.append(str(one.create_sql(model, connection.SchemaEditorClass(connection))))
+    errors = [str(one.msg) for one in model.check(databases=[alias]) if one.is_serious()]
+    return {"sql": found, "errors": errors}
+
+
 def database(alias: str) -> dict[str, Any]:
     """Which database this process uses under an alias, as the server itself says."""
     connection = connections[alias]

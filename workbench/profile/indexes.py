@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from workbench.profile import fingerprints, interleaved, model_edits, pages, pla
 from workbench.profile.grown import Grown
 from workbench.profile.loading import Loaded
 from workbench.profile.records import Advice, Finding, PageView, Plan, Query, TableFacts
+from workbench.profile.settings_file import Change
+from workbench.profile.source_files import read
 from workbench.profile.trial_index import Place, TrialIndex
 from workbench.project_process import ProjectProcess
 
@@ -254,12 +255,19 @@ def _trial(
     )
     if made["problem"]:
         return _untried(finding.text, f"not tried: {made['problem']}")
-    change, note = _change(loaded, made, wanted)
+    change, note = _change(loaded, made)
     try:
         with TrialIndex(place, made["name"], made["sql"], wanted.table, made["extension"]) as index:
-            return _compared(process, index, finding, plan, made["name"], headers, change, note, page=page)
+            tried = _compared(
+                process, index, finding, plan, made["name"], headers, change.diff, note, page=page
+            )
     except WorkbenchError as error:
-        return Advice(change, applied=False, rejected=f"it could not be tried: {error.problem}", note=note)
+        return Advice(
+            change.diff, applied=False, rejected=f"it could not be tried: {error.problem}", note=note
+        )
+    if tried.rejected is None:
+        return replace(tried, rejected=_undeclared(loaded, change, made, plan, wanted.table))
+    return tried
 
 
 def _compared(
@@ -355,25 +363,52 @@ def _untried(change: str, why: str) -> Advice:
     return Advice(change, applied=False, rejected=why)
 
 
-def _change(loaded: Loaded, made: Mapping[str, Any], wanted: Wanted) -> tuple[str, str]:
+def _change(loaded: Loaded, made: Mapping[str, Any]) -> tuple[Change, str]:
     """What to change in the project, and what to know of it."""
     root = loaded.project.root.resolve()
     path = Path(made["file"])
-    note = "makemigrations makes its migration; on a table in use AddIndexConcurrently keeps writes going."
+    note = "makemigrations makes its migration; on PostgreSQL AddIndexConcurrently lets a table in use be written meanwhile."
     if made["extension"]:
         note += f" It needs the extension {made['extension']} (TrigramExtension() in a migration before)."
     if made["app_needed"]:
         note += f" It needs {made['app_needed']} in INSTALLED_APPS."
     if made["call"] and path.is_file() and path.is_relative_to(root) and "site-packages" not in path.parts:
-        source = read(path)
+        source, encoding = read(path)
         index = model_edits.IndexCode(made["call"], tuple((name, module) for name, module in made["imports"]))
         text = source and model_edits.with_index(
             source, made["qualname"], index, inherited=made["inherited"], meta_base=made["meta_base"]
         )
         if source and text:
-            return model_edits.diff(path.relative_to(root).as_posix(), source, text), note
-        return f"in the Meta of {made['model']}: indexes = [..., models.{made['call']}]", note
-    return _migration(made), f"{made['model']} is not the project's own, so its models file is left alone."
+            edits = {str(path): text.encode(encoding)}
+            return Change(model_edits.diff(path.relative_to(root).as_posix(), source, text), edits), note
+        return Change(f"in the Meta of {made['model']}: indexes = [..., models.{made['call']}]"), note
+    return Change(
+        _migration(made)
+    ), f"{made['model']} is not the project's own, so its models file is left alone."
+
+
+def _undeclared(
+    loaded: Loaded, change: Change, made: Mapping[str, Any], plan: Plan, table: str
+) -> str | None:
+    """Why the edited models file is not what was tried, seen in a process that runs with it; None when it is."""
+    if change.edits is None:
+        return None
+    try:
+        with loaded.process(edits=change.edits) as edited:
+            unused = edited.call("workbench.guest.edited:unused")
+            answer = edited.call("workbench.guest.indexes:declared", alias=plan.alias, table=table)
+    except WorkbenchError as error:
+        return f"the project does not start with the edited file: {error.problem}"
+    if unused:
+        return f"the edited file is not imported: {Path(unused[0]).name}"
+    errors = [one for one in answer["errors"] if not made["app_needed"] or made["app_needed"] not in one]
+    if errors:
+        return f"Django refuses the edited model: {errors[0]}"
+    return (
+        None
+        if made["sql"] in answer["sql"]
+        else "the edited file declares another index than the one that was tried"
+    )
 
 
 def _migration(made: Mapping[str, Any]) -> str:
@@ -402,13 +437,3 @@ def _migration(made: Mapping[str, Any]) -> str:
             "",
         ]
     )
-
-
-def read(path: Path) -> str | None:
-    """The text of a source file in its own encoding, with its own line ends; None where it cannot be read."""
-    try:
-        data = path.read_bytes()
-        encoding, _ = tokenize.detect_encoding(iter(data.splitlines(keepends=True)).__next__)
-        return data.decode(encoding)
-    except (OSError, SyntaxError, UnicodeDecodeError, StopIteration):
-        return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 #: Modules whose name `models` has all that an index needs.
 _MODELS = ("django.db", "django.contrib.gis.db")
+#: Middlewares that stand before whatever changes a body: they change none, or keep what is sent.
+_FIRST = (".SecurityMiddleware", ".UpdateCacheMiddleware", ".WhiteNoiseMiddleware")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def with_element(source: str, name: str, element: str, before: Sequence[str] = (
         source: the file's text.
         name: of the list, assigned once as a literal at the top level; otherwise a line at the end lengthens it.
         element: the string.
-        before: it comes before the first of these that is there, else behind `SecurityMiddleware` or at the head.
+        before: it comes before the first of these that is there, else behind those middlewares that must be first.
 
     Returns:
         The text; None where the name does not stand in the file.
@@ -87,12 +89,14 @@ def with_element(source: str, name: str, element: str, before: Sequence[str] = (
         texts = [str(one.value) for one in value.elts if isinstance(one, ast.Constant)]
         place = next((texts.index(one) for one in before if one in texts), None)
         if place is None:
-            place = next((n + 1 for n, text in enumerate(texts) if text.endswith(".SecurityMiddleware")), 0)
+            place = max((n + 1 for n, text in enumerate(texts) if text.endswith(_FIRST)), default=0)
         edit.into_list(value, place, edit.quoted(element))
         return _checked(edit)
     if not _mentions(source, name):
         return None
-    return edit.appended(f"{name} = [{edit.quoted(element)}, *{name}]")
+    # What must come before something else in a list that nobody can read here comes after all that comes first.
+    items = f"*{name}, {edit.quoted(element)}" if before else f"{edit.quoted(element)}, *{name}"
+    return edit.appended(f"{name} = [{items}]")
 
 
 def with_key(source: str, name: str, alias: str, path: Sequence[str], value: str) -> str | None:

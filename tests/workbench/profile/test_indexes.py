@@ -13,7 +13,7 @@ import pytest
 
 from workbench import project
 from workbench.errors import WorkbenchError
-from workbench.profile import indexes, interleaved, pages, plans
+from workbench.profile import connection_settings, holding, indexes, interleaved, pages, plans
 from workbench.profile.findings import findings
 from workbench.profile.loading import Data, Loaded
 from workbench.profile.records import Advice, Finding, PageView, Plan
@@ -43,7 +43,7 @@ def sorted_by_two(request):
 def unordered(request):
     return answer(Station.objects.filter(name__gt="station 99")[:3])
 
-urlpatterns = [*own, *[path(f"{v.__name__}/", v) for v in (cased, pattern, sorted_by_two, unordered)]]
+urlpatterns = [*[path(f"{v.__name__}/", v) for v in (cased, pattern, sorted_by_two, unordered)], *own]
 """
 
 
@@ -276,6 +276,14 @@ def test_a_third_party_s_model_gets_a_migration(railway: Loaded, process: Projec
     assert "DROP INDEX CONCURRENTLY" in change
     assert "atomic = False" in change
     compile(change.partition("\n")[2], "migration", "exec")
+
+
+def test_a_project_on_sqlite_is_told_nothing_of_connections(railway: Loaded, process: ProjectProcess) -> None:
+    """Its own database is a file; that ours is PostgreSQL says nothing of it."""
+    view, _ = looked_at(process, "/faults/connection_per_query__closed/")
+    (suspect,) = holding.connections(view)
+    (finding,) = connection_settings.advised(railway, [suspect.finding], [view])
+    assert finding.advice[0].rejected == "not tried: the project's own default is no PostgreSQL"
 
 
 def test_both_arms_take_turns() -> None:

@@ -153,6 +153,8 @@ def test_a_list_that_is_computed_is_lengthened_at_the_end() -> None:
         assert text is not None
         assert text.replace("'", '"') == source.replace("'", '"') + line
     assert with_element("DEBUG = True\n", "MIDDLEWARE", GZIP) is None
+    text = with_element("from .base import *\n", "MIDDLEWARE", "a.B", before=["c.D"])
+    assert text == 'from .base import *\n\nMIDDLEWARE = [*MIDDLEWARE, "a.B"]\n'
 
 
 def test_a_database_s_entry_gets_a_key() -> None:
