@@ -202,6 +202,9 @@ def _on_sqlite(connection: Any, sql: str) -> dict[str, Any]:
     if params is None and "%s" in sql:
         params = [None] * sql.count("%s")
     with connection.cursor() as cursor:
+        # Explaining runs nothing, and so does not notice that another connection has changed the schema; this does.
+        cursor.execute("SELECT count(*) FROM sqlite_master")
+        cursor.fetchall()
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
         lines = [str(row[3]) for row in cursor.fetchall()]
         names = [name for name in connection.introspection.table_names(cursor) if f'"{name}"' in sql]

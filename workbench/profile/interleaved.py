@@ -38,14 +38,19 @@ class Saving:
 
 
 def alternated(
-    control: Callable[[], T], treatment: Callable[[], T], *, rounds: int = 10, seconds: float = 20.0
+    control: Callable[[], T],
+    treatment: Callable[[], T],
+    *,
+    rounds: int = 10,
+    seconds: float = 20.0,
+    least: int = LEAST,
 ) -> tuple[list[T], list[T]]:
     """Measure both arms in each round, each first in every other one, so that what changes with time meets both.
 
     Args:
         control, treatment: measure one arm once; what the very first calls give is thrown away.
-        rounds: pairs; fewer, but at least `LEAST`, where they take longer than `seconds`.
-        seconds: see there.
+        rounds: pairs; fewer, but at least `least`, where they take longer than `seconds`.
+        seconds, least: see there.
     """
     control()
     treatment()
@@ -53,7 +58,7 @@ def alternated(
     other: list[T] = []
     end = time.monotonic() + seconds
     for number in range(rounds):
-        if number >= LEAST and time.monotonic() > end:
+        if number >= least and time.monotonic() > end:
             break
         if number % 2:
             other.append(treatment())

@@ -14,8 +14,8 @@ from workbench.profile.records import Advice, Finding, Kind, PageView
 from workbench.profile.settings_file import Change, SettingsFile
 from workbench.project_process import ProjectProcess
 
-#: Pages that are looked at, and bytes from which on an answer is worth it.
-MOST, LEAST = 5, 1_000
+#: Pages that are looked at, bytes from which on an answer is worth it, and milliseconds above which it takes too long to try.
+MOST, LEAST, SLOWEST = 5, 1_000, 3_000.0
 GZIP = "django.middleware.gzip.GZipMiddleware"
 OURS = "stalwart.compression.CompressionMiddleware"
 CONDITIONAL = "django.middleware.http.ConditionalGetMiddleware"
@@ -168,7 +168,8 @@ def _tried(
                 lambda: pages.visit(process, worst.url, "warm", headers=asked).milliseconds,
                 lambda: pages.visit(edited, worst.url, "warm", headers=asked).milliseconds,
                 rounds=6,
-                seconds=10,
+                seconds=5,
+                least=3,
             )
     except WorkbenchError as error:
         return Advice(change.diff, applied=False, rejected=f"it could not be tried: {error.problem}")

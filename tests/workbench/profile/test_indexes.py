@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -284,6 +286,31 @@ def test_a_project_on_sqlite_is_told_nothing_of_connections(railway: Loaded, pro
     (suspect,) = holding.connections(view)
     (finding,) = connection_settings.advised(railway, [suspect.finding], [view])
     assert finding.advice[0].rejected == "not tried: the project's own default is no PostgreSQL"
+
+
+def test_on_sqlite_it_is_made_and_dropped(tmp_path: Path) -> None:
+    """A copied file: the same trial, with the index really made for one arm and dropped for the other; the original is not touched."""
+    root = tmp_path / "railway"
+    shutil.copytree(RAILWAY, root)
+    for alias in ("default", "archive"):
+        run = [sys.executable, "manage.py", "migrate", "--run-syncdb", "-v0", f"--database={alias}"]
+        subprocess.run(run, cwd=root, check=True)
+    seed = [sys.executable, "manage.py", "shell", "-c", "from trips import seed; seed.stations()"]
+    subprocess.run(seed, cwd=root, check=True)
+    before = (root / "db.sqlite3").read_bytes()
+    with Loaded(project.find(root, settings="trips.settings"), Data(copy=True)) as loaded:
+        assert loaded.server is None
+        with loaded.process() as process:
+            view, found = looked_at(process, "/faults/missing_index__name/")
+        (finding,) = indexes.advised(loaded, findings(None, view, view, found), found)
+        (advice,) = finding.advice
+        assert (advice.rejected, advice.same_response) == (None, True)
+        assert 'models.Index(fields=["name"]' in advice.change
+        with contextlib.closing(sqlite3.connect(loaded.databases.name())) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'workbench%'")
+            assert names.fetchall() == []
+        assert [one.relation for one in indexes.foreseen(loaded, view, found)] == []
+    assert (root / "db.sqlite3").read_bytes() == before
 
 
 def test_both_arms_take_turns() -> None:

@@ -232,6 +232,16 @@ def test_the_costliest_come_first_and_no_more_than_asked(process: ProjectProcess
     assert [taken[plan.sql] for plan in found] == times[:2]
 
 
+def test_values_that_the_server_binds_are_explained_too(railway: Loaded) -> None:
+    """With server-side binding a statement reaches the server with its placeholders."""
+    binding = {"ROOT_URLCONF": "extra_pages", "DATABASES.default.OPTIONS.server_side_binding": True}
+    with railway.process(binding) as process:
+        plan = one_plan(process, "/secret/")
+        assert plan.analysed
+        assert "4711" not in str(plan.tree)
+        assert process.call("workbench.guest.plans:timed", alias="default", sql=plan.sql)["rows"] == 0
+
+
 @pytest.mark.parametrize("since", [160_000, 10**9])
 def test_without_values_it_is_planned_for_any(process: ProjectProcess, since: int) -> None:
     """By GENERIC_PLAN, and by a prepared statement where the server is older; neither leaves anything behind."""
