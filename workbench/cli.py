@@ -1,4 +1,4 @@
-"""The command line: `workbench report | lab | drill | judge | claims`."""
+"""The command line: `workbench report | lab | profile | drill | judge | claims`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of all commands."""
     main = argparse.ArgumentParser(
         prog="workbench",
-        description="Runs fault drills on a Django project and judges published claims by what was measured.",
+        description="Profiles a Django project, runs fault drills on it, and judges published claims by what was measured.",
     )
     main.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -47,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     _project(lab)
     _seed(lab)
     lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+
+    profile = commands.add_parser(
+        "profile", help="what the pages of a project ask of its database, proven, with advice that was tried"
+    )
+    _project(profile)
+    _profiling(profile)
 
     drill = commands.add_parser("drill", help="run one drill and judge its claims")
     drill.add_argument(
@@ -76,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     claims = commands.add_parser("claims", help="list the published claims and their rules")
     claims.add_argument("--json", action="store_true", help="print them as JSON")
 
-    for command in (report, lab, drill, judge, claims):
+    for command in (report, lab, profile, drill, judge, claims):
         # Accepted after the command too; SUPPRESS keeps the value given before it.
         command.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
@@ -102,6 +108,69 @@ def _project(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _profiling(command: argparse.ArgumentParser) -> None:
+    """The options of `profile`. Nothing in it is random, so that its `--seed` is what fills the private copy."""
+    command.add_argument("--python", metavar="PATH", help="interpreter or virtual environment of the project")
+    command.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for the project's processes",
+    )
+    rows = command.add_argument_group("rows of the private copy (generated, where nothing is named)")
+    rows.add_argument(
+        "--seed-command",
+        "--seed",
+        dest="seed_command",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help='a management command that fills it, as "manage.py seed --users 20"',
+    )
+    rows.add_argument("--fixture", action="append", default=[], metavar="FILE", help="a fixture for loaddata")
+    rows.add_argument(
+        "--copy-database", action="store_true", help="copy the project's own rows, reading only"
+    )
+    rows.add_argument("--rows", type=int, metavar="N", help="how many of each model are generated (50)")
+    visits = command.add_argument_group("pages")
+    visits.add_argument(
+        "--urls",
+        type=Path,
+        metavar="FILE",
+        help="a URL on each line; by default those of the URL configuration that need no argument, or one that the data fill",
+    )
+    visits.add_argument(
+        "--header", action="append", default=[], metavar='"NAME: VALUE"', help="of every request; never shown"
+    )
+    visits.add_argument("--login", metavar="USER", help="user name, in the private copy, who is logged in")
+    visits.add_argument(
+        "--page-seconds",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="what one view of a page may take (%(default)s)",
+    )
+    visits.add_argument("--allow-network", action="store_true", help="let the project reach other servers")
+    command.add_argument("--no-advice", action="store_true", help="find and prove, and try no changes")
+    command.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    command.add_argument(
+        "--fail-on",
+        metavar="KIND[,KIND]",
+        help="exit with 1 on a proven finding of these kinds, as n-plus-one",
+    )
+    command.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="accepted findings, which fail nothing"
+    )
+    command.add_argument("--write-baseline", type=Path, metavar="FILE", help="accept what was found")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run folder; a new one under reports/ by default, none with --json",
+    )
+
+
 def _seed(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, help="of everything random in the run")
 
@@ -109,7 +178,8 @@ def _seed(command: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 2 a mistake that the user can mend, 3 a bug, 130 interrupted.
 
-    `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise; `drill` likewise where the drill decides no claim.
+    `profile` exits with 1 when `--fail-on` names the kind of a finding that is proven and in no baseline, and with 2 when there was
+    no page that it could look at. `judge` exits by the worst verdict: 3 void, 1 refuted, 2 inconclusive, 0 otherwise; `drill` likewise where the drill decides no claim.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -77,3 +77,36 @@ class DrillLine:
         if self._open:
             print(flush=True)
             self._open = False
+
+
+class PageLine:
+    """How far it is, on standard error: one line that is written over; where that is no terminal, a line every `SELDOM` seconds."""
+
+    SELDOM = 10.0
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._stage = ""
+        self._told = 0.0
+        self._open = False
+
+    def show(self, stage: str, done: int, total: int, what: str) -> None:
+        place = f"{stage} [{done + 1}/{total}]" if total > 1 else stage
+        line = " ".join(f"{place} {what}".split())
+        if self._live:
+            print(
+                f"\r{line[: max(20, os.get_terminal_size(2).columns - 1)]}\x1b[K",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+            self._open = True
+        elif stage != self._stage or time.monotonic() - self._told >= self.SELDOM:
+            print(line, file=sys.stderr, flush=True)
+            self._told = time.monotonic()
+        self._stage = stage
+
+    def close(self) -> None:
+        if self._open:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._open = False

@@ -330,6 +330,6 @@ def command_of(text: str) -> list[str]:
     if not words or words[0].endswith((".py", ".sh")) or words[0].startswith(("-", "python")):
         raise WorkbenchError(
             f"{text!r} is no management command",
-            'give one as --seed "manage.py NAME ARGUMENTS", or use --fixture',
+            'give one as "manage.py NAME ARGUMENTS", or use a fixture',
         )
     return words

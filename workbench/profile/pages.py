@@ -39,15 +39,19 @@ def visit(
     headers: Mapping[str, str] | None = None,
     limit: Mapping[str, Any] | None = None,
     masks: Sequence[int] = (),
+    patience: float = PATIENCE,
 ) -> PageView:
     """Visit a page, as `workbench.guest.pages.visit` says.
+
+    Args:
+        patience: seconds after which a guest that gives no answer hangs.
 
     Raises:
         WorkbenchError: the process died or hangs; what the page itself raises is in the record.
     """
     answer = process.call(
         "workbench.guest.pages:visit",
-        PATIENCE,
+        patience,
         url=url,
         pass_=pass_,
         headers=headers,

@@ -306,6 +306,9 @@ class UrlRow:
         url: what was visited for it; None when no value for its arguments was found.
         status, queries, milliseconds, bytes: of the warm view.
         error: what went wrong; None when nothing did.
+        cold_queries, cold_milliseconds: of the first view, with empty caches.
+        wrote: a statement that changes data ran, and was rolled back.
+        blocked: what the sandbox kept the page from.
     """
 
     template: str
@@ -318,6 +321,35 @@ class UrlRow:
     milliseconds: float = 0.0
     bytes: int = 0
     error: str | None = None
+    cold_queries: int = 0
+    cold_milliseconds: float = 0.0
+    wrote: bool = False
+    blocked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResponseRow:
+    """How large an answer is, and how small it could be.
+
+    Attributes:
+        url: of the page.
+        kind: its content type.
+        bytes: of the body without a coding.
+        sizes: of the body by coding.
+        sent: bytes that the project itself sends to a browser, which takes every coding.
+        coding: in which coding; "" without one.
+        validator: by which a browser can ask whether the page has changed; "" without one.
+        repeated: bytes of the body when it asks so and nothing has changed: 0 after a 304; None without a validator.
+    """
+
+    url: str
+    kind: str
+    bytes: int
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    sent: int = 0
+    coding: str = ""
+    validator: str = ""
+    repeated: int | None = None
 
 
 @dataclass(frozen=True)
@@ -331,6 +363,8 @@ class ModelRow:
         bytes: of table and indexes, None where the database does not tell.
         indexes: names of the columns of each.
         error: why it could not be read.
+        instance_bytes: memory of one instance with its values, on average, as Python's allocator counts it; None where it
+            was not measured.
     """
 
     model: str
@@ -339,6 +373,7 @@ class ModelRow:
     bytes: int | None = None
     indexes: tuple[str, ...] = ()
     error: str | None = None
+    instance_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -385,15 +420,24 @@ class ProjectFacts:
 
 @dataclass(frozen=True)
 class Profile:
-    """The whole document; `as_json` is what `workbench profile --json` prints."""
+    """Everything that was learnt of a project; `workbench.profile.document` makes of it what `workbench profile --json` prints.
+
+    Attributes:
+        project: what was loaded.
+        urls: its pages.
+        findings: the worst first.
+        responses: of the pages that answered.
+        together: by URL, all changes of that page in one, where several were accepted.
+        notes: what was assumed, replaced or could not be done, for people.
+        seconds: that each stage took: loading, pages, responses, advice.
+        interrupted: it was stopped before it had seen everything.
+    """
 
     project: ProjectFacts
     urls: tuple[UrlRow, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Json]:
-        """Plain JSON types."""
-        from workbench.schema import to_json
-
-        return to_json(self)
+    responses: tuple[ResponseRow, ...] = ()
+    together: Mapping[str, Advice] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    interrupted: bool = False

@@ -1,0 +1,76 @@
+"""Which findings come first, which of them are one problem on several pages, and which are proven; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from workbench.profile import scaling
+from workbench.profile.records import Advice, Finding
+
+_VERDICTS = {"scales": 0, "untested": 1, "flat": 2}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem, on one page or several.
+
+    Attributes:
+        findings: of the same kind, relation and place, the worst first.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def worst(self) -> Finding:
+        return self.findings[0]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.url for one in self.findings))
+
+
+def is_proven(finding: Finding) -> bool:
+    """Its statements were seen to follow the rows; of a kind that cannot, it is enough that it was seen."""
+    return finding.verdict == "scales" if finding.kind in scaling.KINDS else True
+
+
+def standing(finding: Finding) -> str:
+    """How far it is proven, in words."""
+    if finding.kind not in scaling.KINDS:
+        return "seen"
+    if finding.verdict == "scales":
+        return f"proven: {finding.slope:.2g} a row" if finding.slope is not None else "proven"
+    return "does not follow the rows" if finding.verdict == "flat" else "not tested"
+
+
+def gain(advice: Advice) -> float:
+    """Milliseconds that a change saves; 0 when it is not recommended."""
+    if advice.rejected is not None or advice.before is None or advice.after is None:
+        return 0.0
+    return advice.before.milliseconds - advice.after.milliseconds
+
+
+def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those whose change saves most, then those that are proven, then those that cost most."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (
+                -max(map(gain, one.advice), default=0.0),
+                _VERDICTS[one.verdict] if one.kind in scaling.KINDS else 1,
+                -one.milliseconds,
+                -one.queries,
+                one.url,
+                one.location,
+            ),
+        )
+    )
+
+
+def problems(findings: Sequence[Finding]) -> tuple[Problem, ...]:
+    """Findings as problems, in the order of their worst."""
+    groups: dict[tuple[str, str | None, str], list[Finding]] = {}
+    for one in ranked(findings):
+        groups.setdefault((one.kind, one.relation, one.location), []).append(one)
+    return tuple(Problem(tuple(group)) for group in groups.values())
