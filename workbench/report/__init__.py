@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from workbench.report.embed import unpack
-from workbench.report.page import claim_html, guard_html, render, scorecard_html
+from workbench.report.page import claim_html, guard_html, project_html, render, scorecard_html
 
-__all__ = ["claim_html", "guard_html", "render", "scorecard_html", "unpack"]
+__all__ = ["claim_html", "guard_html", "project_html", "render", "scorecard_html", "unpack"]

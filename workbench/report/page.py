@@ -16,8 +16,10 @@ from workbench.charts.palette import theme_css
 from workbench.claims import CLAIMS, claim
 from workbench.journal import Journal
 from workbench.judge import judge
+from workbench.profile import journalled
+from workbench.profile.records import Profile
 from workbench.records import Verdict
-from workbench.report import pictures, surroundings
+from workbench.report import pictures, project, surroundings
 from workbench.report.embed import embed
 from workbench.report.guards import guards
 from workbench.report.scorecard import scorecard
@@ -77,10 +79,17 @@ def render(journal: Journal, *, verdicts: Sequence[Verdict] | None = None) -> st
     overview = intervals.draw(CLAIMS, ordered)
     embedded = embed(journal)
     run = journal.run
+    profile = journalled.profile_of(journal.findings)
+    # A profile alone judges no claim, and says nothing about them.
+    judged = profile is None or bool(journal.plans) or any(one.code == "not-run" for one in journal.findings)
+    title = "Do the published improvements hold?" if judged else "What do its pages ask of the database?"
     return _write(
         "page.html",
         {
-            "title": f"Do the published improvements hold? {run.project if run else ''}".rstrip(),
+            "headline": title,
+            "title": f"{title} {run.project if run else ''}".rstrip(),
+            "judged": judged,
+            "p": None if profile is None else project.section(profile),
             "meta": surroundings.meta(journal),
             "warnings": surroundings.warnings(journal),
             "score": scorecard(CLAIMS, by_claim, frozenset(one.id for one in shown)),
@@ -121,6 +130,11 @@ def claim_html(journal: Journal, claim_id: str, *, verdicts: Sequence[Verdict] |
     wanted = claim(claim_id)
     verdict = _by_claim(journal, verdicts)[wanted.id]
     return _write("fragment.html", {"body": "claim.html", "c": section(wanted, verdict, journal), "level": 3})
+
+
+def project_html(profile: Profile) -> str:
+    """The section of a profiled project, as a fragment for a notebook."""
+    return _write("fragment.html", {"body": "project.html", "p": project.section(profile), "level": 3})
 
 
 def guard_html(journal: Journal, drill: str) -> str:
