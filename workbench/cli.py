@@ -152,6 +152,13 @@ def _profiling(command: argparse.ArgumentParser) -> None:
         help="what one view of a page may take (%(default)s)",
     )
     visits.add_argument("--allow-network", action="store_true", help="let the project reach other servers")
+    command.add_argument(
+        "--advice-seconds",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="for trying changes; the costliest pages come first (%(default)s)",
+    )
     command.add_argument("--no-advice", action="store_true", help="find and prove, and try no changes")
     command.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
     command.add_argument(

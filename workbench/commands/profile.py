@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from workbench import report as pages
 from workbench.commands.opening import shortest, terminable
@@ -15,6 +16,7 @@ from workbench.commands.profile_options import Wanted, command
 from workbench.commands.progress_line import PageLine
 from workbench.errors import WorkbenchError
 from workbench.profile import baseline, document, ranking, text
+from workbench.profile.advising import advise
 from workbench.profile.journalled import finding_of
 from workbench.profile.ranking import Problem
 from workbench.profile.records import Profile
@@ -36,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     line = PageLine()
     try:
         with terminable():
-            found = profiled(wanted.project, wanted.options, line.show)
+            found = profiled(
+                wanted.project, wanted.options, line.show, partial(advise, budget=arguments.advice_seconds)
+            )
     except BaseException as error:
         if folder is not None:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -43,6 +43,11 @@ class Wanted:
             raise WorkbenchError(
                 f"a page cannot have {arguments.page_seconds:g} seconds", "give --page-seconds from 1 to 600"
             )
+        if not 0 < arguments.advice_seconds <= 86_400:
+            raise WorkbenchError(
+                f"advice cannot have {arguments.advice_seconds:g} seconds",
+                "give --advice-seconds from 1 to 86400, or --no-advice",
+            )
         known = None if arguments.baseline is None else baseline.read(arguments.baseline)
         out = arguments.write_baseline
         if out is not None and not (out.parent.is_dir() and not out.is_dir()):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from workbench.profile import scaling
-from workbench.profile.records import Advice, Finding
+from workbench.profile.records import FOLLOWING, Advice, Finding
 
 _VERDICTS = {"scales": 0, "untested": 1, "flat": 2}
 
@@ -26,18 +25,29 @@ class Problem:
         return self.findings[0]
 
     @property
+    def tried(self) -> tuple[tuple[str, Advice], ...]:
+        """Each change that was tried, with a page that it was tried on; those that are recommended first, by what they save."""
+        unlike: dict[tuple[str, bool], tuple[str, Advice]] = {}
+        for finding in self.findings:
+            for one in finding.advice:
+                key = (one.change, one.rejected is None)
+                if key not in unlike or gain(one) > gain(unlike[key][1]):
+                    unlike[key] = (finding.url, one)
+        return tuple(sorted(unlike.values(), key=lambda pair: (pair[1].rejected is not None, -gain(pair[1]))))
+
+    @property
     def urls(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.url for one in self.findings))
 
 
 def is_proven(finding: Finding) -> bool:
     """Its statements were seen to follow the rows; of a kind that cannot, it is enough that it was seen."""
-    return finding.verdict == "scales" if finding.kind in scaling.KINDS else True
+    return finding.verdict == "scales" if finding.kind in FOLLOWING else True
 
 
 def standing(finding: Finding) -> str:
     """How far it is proven, in words."""
-    if finding.kind not in scaling.KINDS:
+    if finding.kind not in FOLLOWING:
         return "seen"
     if finding.verdict == "scales":
         return f"proven: {finding.slope:.2g} a row" if finding.slope is not None else "proven"
@@ -58,7 +68,7 @@ def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             findings,
             key=lambda one: (
                 -max(map(gain, one.advice), default=0.0),
-                _VERDICTS[one.verdict] if one.kind in scaling.KINDS else 1,
+                _VERDICTS[one.verdict] if one.kind in FOLLOWING else 1,
                 -one.milliseconds,
                 -one.queries,
                 one.url,

@@ -29,6 +29,10 @@ Kind = Literal[
 ]
 
 
+#: Kinds whose statements can follow the number of rows; of the others it is enough that they were seen.
+FOLLOWING: frozenset[Kind] = frozenset({"n-plus-one", "query-in-loop", "count-in-loop", "per-row-write"})
+
+
 @dataclass(frozen=True)
 class Site:
     """A place in the project's code.

@@ -138,6 +138,8 @@ class _Run:
         self._rows: tuple[UrlRow, ...] = ()
         self._responses: list[ResponseRow] = []
         self._together: Mapping[str, Advice] = {}
+        self._plans: list[Plan] = []
+        self._headers: Mapping[str, str] = options.headers
 
     def run(self) -> Profiled:
         data = self._options.data or (DEMO if self._project.demo else Data())
@@ -203,6 +205,7 @@ class _Run:
                             self._pages.append(Page(replace(row, error=text)))
                 with self._timed("responses"):
                     self._answers(visitor)
+                self._headers = visitor.headers
             finally:
                 visitor.close()
                 asked = {**facts.blocked}
@@ -241,7 +244,9 @@ class _Run:
             self._notes.append(f"{url}: what it asks for was not attributed: {why}")
             return Page(row, warm)
         known = cold if cold.status == warm.status and not cold.error else None
-        suspects = findings.suspects(known, warm, attributed)
+        new = self._planned(visitor, warm)
+        self._plans += new
+        suspects = findings.suspects(known, warm, attributed, self._plans)
 
         def cut(limit: dict[str, Any]) -> PageView:
             try:
@@ -249,7 +254,14 @@ class _Run:
             except LostError as lost:
                 return PageView(url, "truncated", 0, error=str(lost))
 
-        return Page(row, warm, attributed, scaling.judged(suspects, attributed, cut))
+        return Page(row, warm, attributed, scaling.judged(suspects, attributed, cut), new)
+
+    def _planned(self, visitor: Visitor, warm: PageView) -> tuple[Plan, ...]:
+        try:
+            return visitor.plans(warm, self._plans)
+        except LostError as lost:
+            self._notes.append(f"{warm.url}: its statements were not explained: {lost}")
+            return ()
 
     def _answers(self, visitor: Visitor) -> None:
         seen = [one for one in self._pages if one.warm and one.warm.status == 200 and not one.row.error]
@@ -280,9 +292,9 @@ class _Run:
             return found
         self._tell("advice", 0, 1, "trying changes")
         pages = [page for page in self._pages if page.warm is not None]
-        tried = self._advise(
-            loaded, pages, self._options.headers, lambda text: self._tell("advice", 0, 1, text)
-        )
+        if not pages:
+            return found
+        tried = self._advise(loaded, pages, self._headers, lambda text: self._tell("advice", 0, 1, text))
         self._notes += tried.notes
         self._together = tried.together
         return tried.findings

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.profile import places, suspects
-from workbench.profile.records import Batch, Finding, PageView, Verdict
+from workbench.profile.records import FOLLOWING, Batch, Finding, PageView, Verdict
 from workbench.profile.suspects import Suspect
 from workbench.schema import to_json
 
 #: Statements per row from which on they follow the rows; a prefetch in chunks has one for each chunk.
 STEEP = 0.5
 #: What can follow rows at all.
-KINDS = frozenset({"n-plus-one", "query-in-loop", "count-in-loop", "per-row-write"})
+KINDS = FOLLOWING
 
 #: Visits the page in the pass "truncated" with this limit.
 Visit = Callable[[dict[str, Any]], PageView]

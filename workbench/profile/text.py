@@ -94,8 +94,8 @@ def _findings(profile: Profile, width: int, fresh: Collection[Problem] | None) -
         yield from _problem(number, problem, width, fresh is not None and problem not in fresh)
     for url, advice in profile.together.items():
         yield ""
-        yield f"{url}, all changes together"
-        yield from _advice(advice, width)
+        yield "all changes of a page together"
+        yield from _advice(advice, width, url)
 
 
 def _problem(number: int, problem: Problem, width: int, known: bool) -> Iterator[str]:
@@ -107,23 +107,32 @@ def _problem(number: int, problem: Problem, width: int, known: bool) -> Iterator
     others = len(problem.urls) - PAGES
     named = ", ".join(problem.urls[:PAGES]) + (f" and {others} more" if others > 0 else "")
     yield from _hanging("    on ", named, width)
-    for advice in worst.advice[:1]:
-        yield from _advice(advice, width)
-    rest = len(worst.advice) - 1
+    tried = problem.tried
+    held = [pair for pair in tried if pair[1].rejected is None]
+    for url, advice in held or tried[:1]:
+        yield from _advice(advice, width, url)
+    rest = len(tried) - len(held or tried[:1])
     if rest > 0:
-        yield f"    {rest} more {'was' if rest == 1 else 'were'} tried: see --json or the report"
+        yield f"    {rest} more {'was' if rest == 1 else 'were'} tried and rejected: see --json or the report"
 
 
-def _advice(advice: Advice, width: int) -> Iterator[str]:
+def _advice(advice: Advice, width: int, url: str) -> Iterator[str]:
     if advice.rejected is not None:
         first = advice.change.strip().splitlines()
+        if not first:
+            yield from _hanging("    not tried: ", advice.rejected, width)
+            return
         changed = next((line for line in first if line.startswith("+") and not line.startswith("+++")), "")
-        what = changed[1:].strip() or (first[0] if first else "a change")
-        yield from _hanging("    tried and rejected: ", f"{what}: {advice.rejected}", width)
+        what = changed[1:].strip() or first[0]
+        yield from _hanging("    rejected: ", f"{what}   {advice.rejected}", width)
         return
     if advice.before and advice.after:
         same = {True: "same response", False: "other response", None: "response not compared"}
-        yield f"    tried: {measured(advice.before)} → {measured(advice.after)}; {same[advice.same_response]}"
+        yield f"    tried on {url}: {same[advice.same_response]}"
+        yield f"      before {measured(advice.before)}"
+        yield f"      after  {measured(advice.after)}"
+    if advice.note:
+        yield from _hanging("      ", advice.note, width)
     shown = advice.change.rstrip().splitlines()
     for line in shown[:LINES]:
         yield f"      {line}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from workbench.errors import WorkbenchError
-from workbench.profile import pages
+from workbench.profile import pages, plans
 from workbench.profile.loading import Loaded
-from workbench.profile.records import PageView, Pass
+from workbench.profile.records import PageView, Pass, Plan
 from workbench.project_process import ProjectProcess
 
 #: Seconds over its time limit that a page gets until its process is said to hang: the guest cuts it and waits for its threads.
@@ -99,6 +99,19 @@ class Visitor:
         except WorkbenchError as error:
             self._drop()
             raise LostError(self._told(error, name)) from error
+
+    def plans(self, warm: PageView, known: Collection[Plan]) -> tuple[Plan, ...]:
+        """Plans of the page's statements, but for those that are known.
+
+        Raises:
+            LostError, WorkbenchError: as `visit`.
+        """
+        process = self._started()
+        try:
+            return plans.of(process, warm, headers=self.headers, known=known)
+        except WorkbenchError as error:
+            self._drop()
+            raise LostError(self._told(error, "workbench.guest.plans:catch")) from error
 
     def close(self) -> None:
         """End the process, and keep what its sandbox has counted."""

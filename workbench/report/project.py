@@ -48,6 +48,7 @@ class Line:
 class Tried:
     """A change, for the page."""
 
+    url: str
     lines: tuple[Line, ...]
     figures: Table | None
     verdict: str
@@ -110,7 +111,7 @@ def section(profile: Profile) -> Section:
         ),
         interrupted="The run was interrupted; this is what had been seen." if profile.interrupted else "",
         problems=tuple(_shown(number, one) for number, one in enumerate(found, 1)),
-        together=tuple((url, _tried(advice)) for url, advice in profile.together.items()),
+        together=tuple((url, _tried(advice, url)) for url, advice in profile.together.items()),
         chart=None if drawn is None else pictures.picture(drawn, narrow),
         chart_table=None if drawn is None else pictures.data_table(drawn),
         pages=_pages(profile),
@@ -129,7 +130,7 @@ def section(profile: Profile) -> Section:
 def _shown(number: int, problem: Problem) -> Shown:
     worst = problem.worst
     more = len(problem.urls) - NAMED
-    tried = [_tried(advice) for advice in worst.advice]
+    tried = [_tried(advice, url) for url, advice in problem.tried]
     return Shown(
         anchor=f"finding-{number}",
         name=KINDS.get(worst.kind, worst.kind),
@@ -152,7 +153,7 @@ def _chip(problem: Problem) -> Chip:
     return Chip("inconclusive", standing.capitalize())
 
 
-def _tried(advice: Advice) -> Tried:
+def _tried(advice: Advice, url: str) -> Tried:
     lines = tuple(
         Line(sign if sign in "+-@" and not line.startswith(("+++", "---")) else "", line)
         for line in advice.change.rstrip().splitlines()
@@ -160,9 +161,10 @@ def _tried(advice: Advice) -> Tried:
     )
     same = {True: "The response is the same.", False: "The response is another one.", None: ""}
     return Tried(
+        url,
         lines,
         _figures(advice),
-        same[advice.same_response],
+        f"Tried on {url}. {same[advice.same_response]}".strip(),
         advice.note,
         "" if advice.rejected is None else advice.rejected,
     )
