@@ -15,7 +15,7 @@ class Step:
 
     Attributes:
         drill: its id.
-        done, total: trials.
+        done, total: trials; a total of 0 where they are not counted.
         text: what is going on, as "pair 3 of 8, Stalwart on".
         left: seconds that this drill still needs, estimated from its finished trials.
         passing: tells how far one trial is; the next one takes its place.
@@ -29,6 +29,8 @@ class Step:
     passing: bool = False
 
     def line(self) -> str:
+        if not self.total:
+            return f"{self.drill}: {self.text}"
         left = "" if self.left is None else f", about {duration(self.left)} left"
         return f"{self.drill}: {self.text} ({self.done} of {self.total} trials done{left})"
 
@@ -82,12 +84,16 @@ class Progress:
         spent = time.monotonic() - (self._begun or 0.0)
         each = spent / self._done if self._done else self._expected
         left = each * (self._total - self._done) or None
-        step = Step(self._drill, self._done, self._total, text, left, passing)
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(step)) + "\n")
-        if self._show is not None:
-            self._show(step)
+        tell(Step(self._drill, self._done, self._total, text, left, passing), self._path, self._show)
+
+
+def tell(step: Step, path: Path | None, show: Show | None) -> None:
+    """Write a step to a run's progress file, and show it, where there is one."""
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(step)) + "\n")
+    if show is not None:
+        show(step)
 
 
 def steps(path: Path, offset: int = 0) -> tuple[list[Step], int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,13 +15,22 @@ from workbench.claims import claim
 from workbench.drills.environment import PLAIN, Environment
 from workbench.errors import WorkbenchError
 from workbench.journal import Journal
-from workbench.progress import Show
+from workbench.profile import document, journalled, text
+from workbench.profile.advising import advise
+from workbench.profile.loading import Data
+from workbench.profile.records import PageView, Profile
+from workbench.profile.run import Options, profiled
+from workbench.progress import Show, Step, tell
 from workbench.records import Trial, Verdict
 from workbench.run import RunFolder
+from workbench.steps.step import Step as QueryStep
 from workbench.trial import run_drill
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Seconds that advice gets at each depth.
+ADVICE = {"quick": 45.0, "default": 180.0, "full": 1800.0}
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,66 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         return report.scorecard_html(self.journal)
+
+
+@dataclass(frozen=True)
+class ProfileView:
+    """A profile as a notebook shows it: the report's section, and each of its tables as a DataFrame.
+
+    Attributes:
+        record: all of it.
+        views: one warm view of each page, by URL.
+    """
+
+    record: Profile
+    views: Mapping[str, PageView]
+
+    def __repr__(self) -> str:
+        return "\n".join(text.lines(self.record))
+
+    def _repr_html_(self) -> str:
+        return report.project_html(self.record)
+
+    def urls(self) -> pd.DataFrame:
+        """The pages: template, view, methods, login, and what their visits showed."""
+        return _frame([asdict(row) for row in self.record.urls])
+
+    def models(self) -> pd.DataFrame:
+        """The models: rows, size, indexes, memory of one instance."""
+        return _frame([asdict(row) for row in self.record.project.models])
+
+    def settings(self) -> pd.DataFrame:
+        """Settings that matter for resilience, with what is missing."""
+        return _frame([asdict(row) for row in self.record.project.settings_rows])
+
+    def responses(self) -> pd.DataFrame:
+        """The responses: what is sent, and how small it could be."""
+        rows = [asdict(row) for row in self.record.responses]
+        return _frame([{**row, **row.pop("sizes")} for row in rows])
+
+    def findings(self) -> pd.DataFrame:
+        """The findings, the worst first, each with how many changes were tried and held."""
+        rows = [asdict(one) for one in self.record.findings]
+        for row, one in zip(rows, self.record.findings, strict=True):
+            row["advice"] = sum(change.rejected is None for change in one.advice)
+            row["tried"] = len(one.advice)
+        return _frame(rows)
+
+    def page(self, url: str | None = None) -> QueryStep:
+        """What one page asked, by call site and along its time; by default the one with the most statements.
+
+        Raises:
+            WorkbenchError: there is no such page.
+        """
+        if url is None:
+            most = max(self.views.values(), key=lambda view: len(view.queries), default=None)
+            url = "" if most is None else most.url
+        if not self.views:
+            return QueryStep(PageView(url, "warm", 0), attributed=False)
+        if url not in self.views:
+            raise WorkbenchError(f"{url} was not seen", f"name one of {', '.join(list(self.views)[:10])}")
+        own = tuple(one for one in self.record.findings if one.url == url)
+        return QueryStep(self.views[url], own, attributed=False, timed=True)
 
 
 @dataclass(frozen=True)
@@ -165,16 +236,52 @@ class Session:
         paths: list[str] = self._ask("workbench.guest.probe:plain_paths")
         return paths
 
-    def queries(self, paths: Sequence[str] | None = None) -> pd.DataFrame:
-        """What each page asks of the database: statements, distinct ones, times, the most repeated one.
+    def profile(
+        self,
+        urls: Sequence[str] | None = None,
+        *,
+        seed_command: str | None = None,
+        fixture: str | None = None,
+        copy_database: bool = False,
+        rows: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        login: str | None = None,
+        advice: bool = True,
+    ) -> ProfileView:
+        """Profile the project, as `workbench profile` does, and journal it.
 
         Args:
-            paths: what to GET; every path without arguments by default.
+            urls: pages; those of the URL configuration by default.
+            seed_command: a management command that fills the private copy, as "manage.py seed".
+            fixture: a file or a name for loaddata, likewise.
+            copy_database: the project's own rows are copied.
+            rows: of each model, where they are generated.
+            headers: of every request; never shown nor journalled.
+            login: user name, in the private copy, who is logged in.
+            advice: changes are tried, for as long as the depth gives.
+
+        Raises:
+            WorkbenchError: the project cannot be loaded or its pages not be visited.
         """
-        with self.environment.process(PLAIN, self.environment.template()) as process:
-            wanted = paths or process.call("workbench.guest.probe:plain_paths")
-            rows = [process.call("workbench.guest.queries:profile", path=path) for path in wanted]
-        return _frame(rows)
+        data = None
+        if seed_command or fixture or copy_database or rows is not None:
+            seeds, fixtures = ((one,) if one else () for one in (seed_command, fixture))
+            data = Data(copy_database, seeds, fixtures, 50 if rows is None else rows)
+        run = self.run_folder
+        options = Options(data, tuple(urls) if urls else None, dict(headers or {}), login, advise=advice)
+        steps = itertools.count()
+
+        def told(stage: str, done: int, total: int, what: str) -> None:
+            place = f"{stage} {done + 1} of {total}, {what}" if total > 1 else f"{stage}, {what}"
+            tell(Step("profile", next(steps), 0, place, None), run.progress_path, self._show)
+
+        found = profiled(run.project, options, told, partial(advise, budget=ADVICE[run.depth]))
+        tell(Step("profile", next(steps), 0, "done", None), run.progress_path, self._show)
+        profile = document.hidden(found.profile, options.headers.values())
+        run.append(journalled.finding_of(document.shared(profile, str(run.project.root))))
+        if profile.interrupted:
+            raise KeyboardInterrupt
+        return ProfileView(profile, found.views)
 
     def _ask(self, call: str) -> Any:
         with self.environment.process(PLAIN, self.environment.template()) as process:

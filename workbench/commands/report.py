@@ -19,7 +19,9 @@ from workbench.run import RunFolder
 from workbench.servers import binaries
 
 #: Notebooks that mean something on a project without the demo's models.
-ANY_PROJECT = ("00_start_here", "03_compression", "09_scorecard")
+ANY_PROJECT = ("00_start_here", "03_compression", "08_your_project", "09_scorecard")
+#: That says of the demo what another one has said.
+OTHERS_PROJECT = "08_your_project"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,6 +41,8 @@ def _measure(folder: RunFolder, sources: list[Path]) -> int:
             if one.demo_only:
                 for name in one.claims:
                     folder.append(Finding(name, "not-run", one.reason_elsewhere))
+    else:
+        sources = [source for source in sources if source.stem != OTHERS_PROJECT]
     print(
         f"{folder.project.name}, depth {folder.depth}, seed {folder.seed}: {len(sources)} notebooks",
         flush=True,

@@ -271,7 +271,7 @@ class _Run:
             try:
                 told = visitor.call(
                     "workbench.guest.bodies:answers",
-                    3 * self._options.seconds + 15,
+                    2 * self._options.seconds + 15,
                     url=url,
                     headers=visitor.headers,
                     seconds=self._options.seconds,
@@ -279,8 +279,9 @@ class _Run:
             except LostError as lost:
                 self._notes.append(f"{url}: its response was not weighed: {lost}")
                 continue
-            if told["body"] is not None:
-                self._responses.append(_weighed(url, told))
+            row = _weighed(url, told)
+            if row is not None:
+                self._responses.append(row)
 
     def _found(self) -> tuple[Finding, ...]:
         """The findings of all pages, without what another page has read after all."""
@@ -337,14 +338,19 @@ def _row(row: UrlRow, view: PageView) -> UrlRow:
     )
 
 
-def _weighed(url: str, told: Mapping[str, Any]) -> ResponseRow:
-    # A project may code its body whatever it was asked for.
-    body = base64.b64decode(told["body"])
+def _weighed(url: str, told: Mapping[str, Any]) -> ResponseRow | None:
+    """None where there is no body, or one that cannot be unpacked here."""
+    if told["body"] is None:
+        return None
+    body = answers.plain(base64.b64decode(told["body"]), told["coding"])
+    if body is None:
+        return None
+    sizes = answers.sizes(body) if body else {}
     return ResponseRow(
         url,
         told["kind"],
         len(body),
-        answers.sizes(body) if body else {},
+        sizes,
         told["sent"],
         told["coding"],
         told["validator"],

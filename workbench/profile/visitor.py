@@ -14,7 +14,7 @@ from workbench.profile.records import PageView, Pass, Plan
 from workbench.project_process import ProjectProcess
 
 #: Seconds over its time limit that a page gets until its process is said to hang: the guest cuts it and waits for its threads.
-GRACE = 15.0
+GRACE = 10.0
 #: Times in a row that a process may fail to start before there is no point in going on.
 TRIES = 3
 
@@ -44,6 +44,7 @@ class Visitor:
         self._failures = 0
         self._session: dict[str, str] = {}
         self.blocked: Counter[str] = Counter()
+        self._busy = False
 
     def __enter__(self) -> Self:
         self._started()
@@ -72,6 +73,7 @@ class Visitor:
         """
         process = self._started()
         try:
+            self._busy = True
             view = pages.visit(
                 process,
                 url,
@@ -82,6 +84,7 @@ class Visitor:
             )
             if self._login is not None and pass_ == "cold":  # noqa: S105 no password
                 self._log_in(process)  # a cold view forgets what is cached, sessions may be among it
+            self._busy = False
         except WorkbenchError as error:
             self._drop()
             raise LostError(self._told(error, "workbench.guest.pages:visit")) from error
@@ -95,10 +98,13 @@ class Visitor:
         """
         process = self._started()
         try:
-            return process.call(name, timeout, **arguments)
+            self._busy = True
+            answer = process.call(name, timeout, **arguments)
+            self._busy = False
         except WorkbenchError as error:
             self._drop()
             raise LostError(self._told(error, name)) from error
+        return answer
 
     def plans(self, warm: PageView, known: Collection[Plan]) -> tuple[Plan, ...]:
         """Plans of the page's statements, but for those that are known.
@@ -108,15 +114,20 @@ class Visitor:
         """
         process = self._started()
         try:
-            return plans.of(process, warm, headers=self.headers, known=known)
+            self._busy = True
+            found = plans.of(process, warm, headers=self.headers, known=known)
+            self._busy = False
         except WorkbenchError as error:
             self._drop()
             raise LostError(self._told(error, "workbench.guest.plans:catch")) from error
+        return found
 
     def close(self) -> None:
         """End the process, and keep what its sandbox has counted."""
         process, self._process = self._process, None
-        if process is not None:
+        if process is not None and self._busy:
+            process.close()  # interrupted: it would answer when its page is done
+        elif process is not None:
             try:
                 self.blocked.update(process.call("workbench.guest.sandbox:blocked", 10))
             except WorkbenchError:
@@ -145,7 +156,7 @@ class Visitor:
         return self._process
 
     def _drop(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._busy = self._process, None, False
         if process is not None:
             process.close()
 
