@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.profile import fingerprints, places
+from workbench.profile import fingerprints, places, scaling
 from workbench.profile.records import Finding, PageView, Query
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class Step:
         return f'<div class="{_CLASS}"><p>{html.escape(self._summary())}</p>{list_}{table}{self._picture()}{notes}</div>'
 
     def _picture(self) -> str:
+        if len(self.queries) < 2:
+            return ""
         try:
             from workbench.charts.palette import theme_css
 
@@ -164,7 +166,7 @@ class Step:
         text = f"{number} statement{'' if number == 1 else 's'}, {len(self.by_site())} by place and text, {spent:.1f} ms in the database"
         if self.timed:
             text += f" of {self.view.milliseconds:.1f} ms"
-        if self.attributed and not self.findings:
+        if self.attributed and not self.findings and not self.view.error:
             text += ", none repeated for rows"
         return text
 
@@ -174,7 +176,7 @@ class Step:
             yield f"{left} more places; .by_site() and .to_dataframe() have all"
         if self.view.error:
             yield f"it ended with {self.view.error}"
-        if any(one.verdict == "untested" for one in self.findings):
+        if any(one.verdict == "untested" and one.kind in scaling.KINDS for one in self.findings):
             yield "untested: one run cannot show whether they follow the number of rows"
         if self.view.blocked:
             yield f"the sandbox kept it from: {', '.join(self.view.blocked)}"
@@ -193,6 +195,8 @@ def _texts(row: SiteRow) -> tuple[str, ...]:
 
 
 def _told(finding: Finding) -> str:
+    if finding.kind not in scaling.KINDS:  # nothing that could follow rows
+        return finding.text
     steep = "" if finding.slope is None else f", {finding.slope:g} for each row"
     return f"{finding.text} ({finding.verdict}{steep})"
 

@@ -94,15 +94,19 @@ def _compiled(code: str, namespace: dict[str, Any] | None) -> tuple[Callable[[],
 
 def _proven(call: Callable[[], Any], label: str, step: Step) -> Step:
     """Call again with the rows of each likely producer cut."""
+    from workbench.guest.capture import PageCutError
+
     whole = step.view
 
     def visit(limit: dict[str, Any]) -> PageView:
-        # One that sees fewer rows than it counted may loop without end.
-        bounded = {**limit, "queries": 3 * len(whole.queries) + 50}
-        from workbench.guest.capture import PageCutError
-
-        with contextlib.suppress(Exception, PageCutError), observed(label, limit=bounded) as made:
-            call()
+        made = None
+        try:
+            # One that sees fewer rows than it counted may loop without end.
+            with observed(label, limit={**limit, "queries": 3 * len(whole.queries) + 50}) as made:
+                call()
+        except (Exception, PageCutError):  # it is in the record, and so this cut shows nothing
+            if made is None:
+                raise
         return made.step.view
 
     judged = scaling.judged(suspects(None, whole, whole), whole, visit)

@@ -115,6 +115,7 @@ class Script:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
     """A process without Django."""
     with Script(tmp_path_factory.mktemp("bare")) as made:
+        made.run("import workbench")
         yield made
 
 

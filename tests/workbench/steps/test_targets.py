@@ -48,6 +48,24 @@ def test_called_again_its_findings_are_tested(script: Script) -> None:
     assert "1 for each row" in script.run("answer = repr(step)")
 
 
+def test_what_fails_when_it_is_cut_is_untested(script: Script) -> None:
+    """A call that misses rows it counted, and one that goes on until it has them: neither hangs, and nothing is said of it."""
+    script.run("""
+def counting():
+    trips = list(Trip.objects.all())
+    names = [trip.route.name for trip in trips]
+    assert len(names) == 12
+def waiting():
+    names = []
+    while len(names) < 12:
+        names = [trip.route.name for trip in Trip.objects.all()]
+""")
+    for name in ("counting", "waiting"):
+        script.run(f"step = workbench.profile_queries({name}, prove=True)")
+        ((kind, _, _, verdict),) = script.run(SUMMARY)
+        assert (kind, verdict) == ("n-plus-one", "untested")
+
+
 def test_afterwards_nothing_is_patched(script: Script) -> None:
     """Classes, connections and signals of Django are what they were, also after a callable that raised."""
     script.run("""
@@ -197,7 +215,6 @@ step = workbench.profile_queries(lambda: Client().get("/faults/n_plus_one__forwa
 def test_a_page_of_a_project_is_tested(bare: Script) -> None:
     """Loaded on a private copy, visited warm for its times, and with its rows cut."""
     bare.run(f"""
-import workbench
 from workbench import project
 from workbench.profile.loading import Data, Loaded
 with Loaded(project.find({str(RAILWAY)!r}, settings="trips.settings"), Data(rows=15)) as loaded:
