@@ -21,10 +21,12 @@ from workbench.schema import to_json
 
 #: Timed views of one page in each process; their median counts.
 VIEWS = 3
-#: A change that is slower by more than this is none, whatever else it saves; and less memory than this is no gain.
-SLOWER, LIGHTER = 0.10, 0.10
-#: Mebibytes below which memory is not worth a word, and growth above which it must be bought by time.
-SMALL, HEAVY, HEAVIER = 0.1, 5.0, 1.5
+#: Blocks in which the peak of memory is looked at too: it hardly differs, and its view takes several times as long.
+PEAKS = 2
+#: Less memory than this share, or than so many mebibytes, is no gain.
+LIGHTER, SMALL = 0.10, 0.1
+#: Growth of memory that must be bought by time: mebibytes, and times as much.
+HEAVY, HEAVIER = 5.0, 1.5
 
 CHANGED = "the response changes"
 UNSTABLE = "its answer differs between two processes without any change, so that nothing can be said"
@@ -204,11 +206,11 @@ def proofs(
         random.Random(f"{page.url}/{block}").shuffle(order)
         for number in order:
             overlay = overlays[number - 1] if number else None
-            sides[number].append(_side(loaded, page, overlay))
+            sides[number].append(_side(loaded, page, overlay, memory=block < PEAKS))
     return [proof(sides[0], after, page.baseline) for after in sides[1:]]
 
 
-def _side(loaded: Loaded, page: Page, overlay: Overlay | None) -> dict[str, Any]:
+def _side(loaded: Loaded, page: Page, overlay: Overlay | None, *, memory: bool) -> dict[str, Any]:
     try:
         with loaded.process(edits=overlay) as process:
             answer: dict[str, Any] = process.call(
@@ -218,6 +220,7 @@ def _side(loaded: Loaded, page: Page, overlay: Overlay | None) -> dict[str, Any]
                 headers=page.headers,
                 masks=list(page.baseline.masks),
                 views=VIEWS,
+                memory=memory,
             )
             return answer
     except WorkbenchError as error:
@@ -267,23 +270,17 @@ def _measured(sides: Sequence[Mapping[str, Any]]) -> Measured:
 
 def _pointless(before: Measured, after: Measured, reduction: tuple[float, float, float] | None) -> str | None:
     """Why a change that keeps the response is none all the same."""
-    share, low, high = reduction or (1 - after.milliseconds / max(before.milliseconds, 1e-9), None, None)
-    if high is not None and (high < 0 or share < -SLOWER):
-        return f"it is slower by {-share:.0%} ({-high:.0%} to {-(low or share):.0%})".replace("-", "−")
-    saved, freed = before.queries - after.queries, _freed(before, after)
-    quicker = low is not None and low > 0
-    heavier = freed is not None and -freed > max(HEAVY, (HEAVIER - 1) * (before.mebibytes or 0.0))
-    if heavier and not quicker:
-        return f"it takes {-(freed or 0.0):,.1f} MiB more and is not surely quicker"
-    lighter = freed is not None and before.mebibytes and freed > max(SMALL, LIGHTER * before.mebibytes)
-    if saved > 0 or lighter or (saved >= 0 and quicker):
+    if reduction is not None and reduction[2] < 0:
+        share, low, high = reduction
+        return f"it is slower by {-share:.0%} ({-high:.0%} to {-low:.0%})"
+    quicker = reduction is not None and reduction[1] > 0
+    plain, changed = before.mebibytes or 0.0, after.mebibytes or 0.0
+    if changed - plain > max(HEAVY, (HEAVIER - 1) * plain) and not quicker:
+        return f"it takes {changed - plain:,.1f} MiB more and is not surely quicker"
+    saved = before.queries - after.queries
+    lighter = after.mebibytes is not None and plain - changed > max(SMALL, LIGHTER * plain)
+    if saved > 0 or lighter or (saved == 0 and quicker):
         return None
     if saved < 0:
         return f"it costs {-saved} statement{'s' if saved < -1 else ''} more"
     return "nothing is gained: as many statements, and neither less time nor less memory that could be told from chance"
-
-
-def _freed(before: Measured, after: Measured) -> float | None:
-    if before.mebibytes is None or after.mebibytes is None:
-        return None
-    return before.mebibytes - after.mebibytes
