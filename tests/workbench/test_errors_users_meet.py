@@ -50,6 +50,17 @@ def told(code: int, err: str, problem: str, step: str, *, wanted: int = 2) -> No
         (["drill", "conection-loss"], "there is no drill 'conection-loss'", "did you mean connection-loss?"),
         (["drill", "DB-3"], "no drill decides DB-3 in this version", "workbench claims"),
         (["drill", "NET-1", "--pairs", "0"], "0 pairs cannot be run", "1 or more"),
+        (["profile", "--project", "nowhere"], "there is no folder", "manage.py"),
+        (["profile", "--fail-on", "n-plus-on"], "no kind of finding 'n-plus-on'", "did you mean n-plus-one?"),
+        (["profile", "--header", "hush-this-value"], "a --header is no header", '"Name: value"'),
+        (["profile", "--urls", "nowhere.txt"], "cannot read the URLs of nowhere.txt", "on each line"),
+        (["profile", "--urls", "file"], "holds no URL", "on each line"),
+        (["profile", "--baseline", "known.json"], "cannot read the baseline", "--write-baseline known.json"),
+        (["profile", "--write-baseline", "no/known.json"], "cannot write the baseline", "that is there"),
+        (["profile", "--seed", "7"], "--seed 7 is no management command", "manage.py NAME"),
+        (["profile", "--rows", "3", "--copy-database"], "rows come from one place", "keep one of"),
+        (["profile", "--page-seconds", "0"], "a page cannot have 0 seconds", "from 1 to 600"),
+        (["profile", "--env", "hush"], "--env 'hush' is no variable", "NAME=VALUE"),
         (["judge", "nowhere.jsonl"], "cannot read the journal nowhere.jsonl", "journal.jsonl"),
         (["judge", "file"], "holds no journal line", "journal.jsonl"),
     ],
@@ -62,6 +73,7 @@ def test_a_mistyped_argument_is_explained(world: Any, arguments: list[str], prob
     # `judge` exits by the worst verdict, where 2 is "inconclusive"; an error is 3.
     told(code, err, problem, step, wanted=3 if arguments[0] == "judge" else 2)
     assert not (world.temp.parent / "reports").exists()  # a notebook would join an empty run as the newest
+    assert "hush-this-value" not in err
     assert world.is_clean(), (world.living(), world.lying())
 
 

@@ -31,7 +31,7 @@ def test_a_users_project_is_measured_and_left_alone(world: Any) -> None:
     shutil.copytree(SHOP, project, ignore=shutil.ignore_patterns("__pycache__"))
     before = fingerprint(project)
     code, out, err = world.workbench(
-        "report", "--quick", "--project", str(project), "--out", "run", timeout=180
+        "report", "--quick", "--project", str(project), "--out", "run", timeout=300
     )
     assert code == 0, err
     page = Path(out.strip().splitlines()[-1])
@@ -43,13 +43,20 @@ def test_a_users_project_is_measured_and_left_alone(world: Any) -> None:
     assert all(one.id in text for one in CLAIMS)
     assert len(text.encode()) < 2_000_000
     notebooks = sorted(path.name for path in (folder / "run").glob("*.ipynb"))
-    assert notebooks == ["00_start_here.ipynb", "03_compression.ipynb", "09_scorecard.ipynb"]
+    assert notebooks == [
+        "00_start_here.ipynb",
+        "03_compression.ipynb",
+        "08_your_project.ipynb",
+        "09_scorecard.ipynb",
+    ]
     for name in notebooks:
         cells = nbformat.read(folder / "run" / name, as_version=4).cells
         assert all(cell.execution_count for cell in cells if cell.cell_type == "code"), name
     everything = text + "".join(
         (folder / "run" / name).read_text(encoding="utf-8") for name in (*notebooks, "journal.jsonl")
     )
+    assert "what its pages ask of the database" in text
+    assert "/broken/" in text
     assert "the-shop-secret-key-must-not-leak" not in everything
 
     code, out, err = world.workbench("judge", "run/journal.jsonl", "--json")

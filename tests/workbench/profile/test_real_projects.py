@@ -6,6 +6,7 @@ Their environments are made once and kept in a cache outside the repository (`ST
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -228,4 +229,36 @@ def test_helpdesk_with_celery_and_the_debug_toolbar(visiting: dict[str, Any]) ->
     assert not [url for url, answer in seen.answers.items() if "djDebug" in answer["body"]]
     # Whoever is not logged in is sent to the login by most of its pages.
     assert seen.statuses[302] + seen.statuses[200] > MOST * 3 // 4, seen.statuses
+    assert files(root) == before
+
+
+def test_oscar_by_one_command(tmp_path: Path) -> None:
+    """`workbench profile` on it: the document, findings proven at lines of an installed app, and its files as they were."""
+    root = PROJECTS / OSCAR.name
+    before = files(root)
+    urls = tmp_path / "urls.txt"
+    urls.write_text("/catalogue/\n/basket/\n/offers/\n/no-such-page/\n")
+    command = [
+        sys.executable,
+        "-m",
+        "workbench",
+        "profile",
+        "--project",
+        str(root),
+        "--python",
+        str(interpreter(OSCAR)),
+    ]
+    options = ["--rows", "6", "--urls", str(urls), "--json", "--no-advice", "--out", str(tmp_path / "run")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [row["status"] for row in document["urls"]] == [200, 200, 200, 404]
+    assert not [row["error"] for row in document["urls"] if row["error"]]
+    proven = [one for one in document["findings"] if one["verdict"] == "scales"]
+    assert {"n-plus-one"} <= {one["kind"] for one in proven}
+    assert all("site-packages" in one["location"] or "oscar" in one["location"] for one in proven)
+    assert document["project"]["blocked"]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "site-packages" not in page  # nor any other folder of this machine
+    assert str(root) not in page
     assert files(root) == before
