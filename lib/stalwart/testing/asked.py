@@ -26,6 +26,8 @@ _BOUNDS = re.compile(
     r"\s*(?:BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET TRANSACTION)\b", re.IGNORECASE
 )
 _READS = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
+_LIMIT = re.compile(r"\bLIMIT (\d+)")
+_AFTER = re.compile(r"\bOFFSET \d+|[<>]=? (?:%s|\?|\(%s\))")
 _FETCHES = ("fetchone", "fetchmany", "fetchall")
 
 
@@ -40,6 +42,7 @@ class Asked:
         place: where it comes from.
         values: the same for the same values; they themselves are not kept.
         reads: it returns rows and surely changes none.
+        piece: rows that it may return, where it goes on after others: by OFFSET, or after a last value; else 0.
         rows: that it returned or changed; -1 while nobody knows.
     """
 
@@ -50,6 +53,7 @@ class Asked:
     place: Place
     values: bytes
     reads: bool
+    piece: int = 0
     rows: int = -1
 
 
@@ -100,6 +104,7 @@ class Recording:
             place_of(sys._getframe(1)),
             _digest(statement),
             _READS.match(statement.sql) is not None and reads_only(statement.sql),
+            _piece(statement.sql),
         )
         with self._lock:
             self.statements.append(asked)
@@ -121,6 +126,11 @@ class _OfAlias(edge.Listener):
 
     def sending(self, statement: edge.Statement, send: Callable[[], Any]) -> Any:
         return self._tell(self.alias, statement, send)
+
+
+def _piece(sql: str) -> int:
+    limit = _LIMIT.search(sql)
+    return int(limit[1]) if limit is not None and _AFTER.search(sql) is not None else 0
 
 
 def _digest(statement: edge.Statement) -> bytes:

@@ -11,7 +11,7 @@ from django.db.models.manager import BaseManager
 from stalwart.database.call_site import call_site, is_application
 
 #: Methods of Django's that ask as often as they must: in chunks, or level by level.
-_BATCHES = frozenset({"bulk_create", "bulk_update", "in_bulk", "prefetch_one_level"})
+_BATCHES = frozenset({"bulk_create", "bulk_update", "in_bulk"})
 _DELETION = "django.db.models.deletion"
 _DESCRIPTORS = "django.db.models.fields.related_descriptors"
 _DEFERRED = "django.db.models.query_utils"
@@ -24,8 +24,8 @@ class Place:
 
     Attributes:
         where: "shop.views.board:42", or "board.html:7" where a template's own node asks; "" where neither is on the stack.
-        relation: "shop.Order.customer" where it fetches that attribute of an instance, "shop.Line of shop.Order" where it
-            is about the rows that belong to one; else "".
+        relation: "shop.Order.customer" or "shop.Order.lines" where it fetches that of one instance, "shop.Tag of shop.Order"
+            where Django does not tell by what name; else "".
         cure: what would fetch the same for all instances at once; else "".
         batch: a method of Django's splits up one operation.
     """
@@ -42,7 +42,7 @@ def place_of(frame: FrameType | None) -> Place:
     while frame is not None and not is_application(frame.f_code.co_filename):
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if module.startswith("django.db.models"):
-            batch = batch or name in _BATCHES or module == _DELETION
+            batch = batch or _splits(module, name, frame)
             found = _relation(module, frame)
             if found is not None and found[0] > rank:
                 rank, relation, cure = found
@@ -54,6 +54,14 @@ def place_of(frame: FrameType | None) -> Place:
     return Place(call_site(start) or "", relation, cure, batch)
 
 
+def _splits(module: str, name: str, frame: FrameType) -> bool:
+    if name == "prefetch_one_level":
+        return (
+            len(frame.f_locals.get("instances") or ()) > 1
+        )  # for one instance at a time, it is a loop like any other
+    return name in _BATCHES or module == _DELETION
+
+
 def _relation(module: str, frame: FrameType) -> tuple[int, str, str] | None:
     """What a frame of the ORM tells, with how much: an attribute more than the owner of a queryset."""
     here = frame.f_locals
@@ -63,25 +71,43 @@ def _relation(module: str, frame: FrameType) -> tuple[int, str, str] | None:
         label = instance._meta.label
         if module == _DEFERRED and field is not None:
             return (
-                2,
+                4,
                 f"{label}.{field.attname}",
                 f"do not defer {field.attname} where the rows of {label} are read",
             )
         name = getattr(field, "name", None) if related is None else related.get_accessor_name()
         if name and frame.f_code.co_name in ("get_object", "__get__"):
             return 2, f"{label}.{name}", f'select_related("{name}") where the rows of {label} are read'
+    if frame.f_code.co_name == "refresh_from_db":
+        return 3, "", ""  # the instance itself
+    if frame.f_code.co_name == "prefetch_one_level":
+        lookup, level, instances = here.get("lookup"), here.get("level", 0), here.get("instances")
+        if lookup is None or not instances:
+            return None
+        return 3, *_owned(instances[0], lookup.prefetch_through.split("__")[level], "")
     # Nothing else is asked for its attributes: those of an instance may ask the database themselves.
     if isinstance(holder, QuerySet):
         owner = getattr(holder, "_hints", {}).get("instance")
+        field = next(iter(getattr(holder, "_known_related_objects", {})), None)
+        name = None
     elif isinstance(holder, BaseManager):
-        owner = getattr(holder, "instance", None)
+        owner, field = getattr(holder, "instance", None), getattr(holder, "field", None)
+        name = getattr(holder, "prefetch_cache_name", None)
     else:
         return None
     if not isinstance(owner, Model) or holder.model is None:
         return None
+    if name is None and field is not None and isinstance(owner, field.remote_field.model):
+        name = field.remote_field.get_accessor_name()
+    return 1, *_owned(owner, name or "", holder.model._meta.label)
+
+
+def _owned(owner: Model, name: str, model: str) -> tuple[str, str]:
+    """Rows that belong to an instance: by the name under which it has them, else by their model."""
     label = owner._meta.label
-    cure = f"prefetch_related(), or an annotation, where the rows of {label} are read"
-    return 1, f"{holder.model._meta.label} of {label}", cure
+    prefetch = f'prefetch_related("{name}")' if name else "prefetch_related()"
+    told = f"{label}.{name}" if name else f"{model} of {label}"
+    return told, f"{prefetch}, or an annotation, where the rows of {label} are read"
 
 
 def _node(frame: FrameType) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import connections
-from django.db.models import Count
+from django.db.models import Count, prefetch_related_objects
 from django.template import Context, Engine
 from warehouse.models import Company, Item
 
@@ -65,6 +65,16 @@ def by_key_repaired(using: str) -> None:
     list(Company.objects.using(using).in_bulk(list(Company.objects.using(using).values_list("pk", flat=True))))  # fmt: skip
 
 
+def refreshed(using: str) -> None:
+    for company in Company.objects.using(using):
+        company.refresh_from_db()
+
+
+def prefetched_singly(using: str) -> None:
+    for company in Company.objects.using(using):
+        prefetch_related_objects([company], "items")
+
+
 def raw(using: str) -> None:
     with connections[using].cursor() as cursor:
         for company in Company.objects.using(using):
@@ -74,10 +84,12 @@ def raw(using: str) -> None:
 
 FAULTS: dict[Callable[[str], None], tuple[str, str]] = {
     forward: ("warehouse.Item.company", 'next: select_related("company") where the rows of warehouse.Item are read'),
-    reverse: ("warehouse.Item of warehouse.Company", "next: prefetch_related()"),
-    counted: ("warehouse.Item of warehouse.Company", "or an annotation"),
+    reverse: ("warehouse.Company.items", 'next: prefetch_related("items")'),
+    counted: ("warehouse.Company.items", "or an annotation"),
     deferred: ("warehouse.Company.name", "next: do not defer name"),
+    prefetched_singly: ("warehouse.Company.items", 'next: prefetch_related("items")'),
     by_key: ("", ""),
+    refreshed: ("", ""),
     raw: ("", ""),
 }  # fmt: skip
 
@@ -188,6 +200,9 @@ def test_chunks_are_no_loop() -> None:
         list(Company.objects.prefetch_related("items").iterator(chunk_size=3))
         for start in range(0, 12, 3):
             list(Company.objects.order_by("pk")[start : start + 3])
+        last, chunk = 0, list(Company.objects.order_by("pk")[:3])
+        while chunk:
+            last, chunk = chunk[-1].pk, list(Company.objects.filter(pk__gt=last).order_by("pk")[:3])
         companies = list(Company.objects.all())
         Company.objects.bulk_update(companies, ["name"], batch_size=3)
         Company.objects.in_bulk([company.pk for company in companies])
