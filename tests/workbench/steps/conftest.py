@@ -31,7 +31,7 @@ def serve():
         print("answer:" + json.dumps([value, error]), flush=True)
 """
 
-SET_UP = """
+SET_UP = '''
 import sys
 sys.path.insert(0, {root!r})
 import django
@@ -53,7 +53,20 @@ carrier = Carrier.objects.create(name="Coast")
 for number in range(12):
     Trip.objects.create(route=Route.objects.create(carrier=carrier, name=f"Line {{number}}"), number=number)
 import workbench
-"""
+from django.db import connections, models
+from django.db.backends.signals import connection_created
+from django.db.models import manager, query
+
+
+def state():
+    """Whatever of Django's might be patched."""
+    classes = (models.Model, query.QuerySet, manager.BaseManager, query.RawQuerySet, query.ModelIterable, query.ValuesIterable)
+    return (
+        [{{name: id(value) for name, value in vars(one).items()}} for one in classes],
+        [list(one.execute_wrappers) for one in connections.all()],
+        [one[0] for one in connection_created.receivers],
+    )
+'''
 
 
 class Script:
