@@ -220,15 +220,31 @@ class _OnePage:
         if reason is None and suspect.finding.kind in scaling.KINDS:
             if trial.queries >= before:
                 more = trial.queries - before
-                reason = "no statement is saved: what the loop asks for is not what is loaded along"
+                reason = f"no statement is saved: {self._asked(trials, suspect)} is not what is loaded along"
                 reason += f", which costs {more} more" if more else ""
             else:
                 slope = trials.slope(changes, suspect)
                 if slope is not None and slope > NONE:
-                    reason = f"its statements still follow the rows: {slope:.2g} for each"
+                    reason = (
+                        f"its statements still follow the rows, {slope:.2g} for each: "
+                        f"{self._asked(trials, suspect)} is not what is loaded along"
+                    )
         way = self._way(suspect, changes, reason)
         way.applied, way.same = trial.refused is None or trial.same is not None, trial.same
         return way
+
+    def _asked(self, trials: Trials, suspect: Suspect) -> str:
+        """What the loop asks for, as its author wrote it."""
+        numbers = {self._page.attributed.queries[p].batch for p in suspect.positions}
+        for batch in self._page.attributed.batches:
+            if batch.id in numbers and batch.created:
+                try:
+                    source, node = trials.probe.expressions(batch)[0]
+                except NoEditError:
+                    break
+                text = " ".join(source.of(node).split())
+                return text if len(text) < 120 else f"what the loop asks for at {source.file}:{node.lineno}"
+        return "what the loop asks for"
 
     def _way(self, suspect: Suspect, changes: tuple[Candidate, ...], reason: str | None = None) -> _Way:
         """With its diff, or the reason why there is none."""

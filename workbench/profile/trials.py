@@ -48,7 +48,7 @@ class Trials:
         self, probe: Probe, view: PageView, baseline: Baseline, headers: Mapping[str, str] | None
     ) -> None:
         self.view, self.baseline = view, baseline
-        self._probe, self._headers = probe, headers
+        self.probe, self._headers = probe, headers
         self._known: dict[frozenset[Laid], Tried] = {}
         #: The page as it is, in the process and the pass in which changes are tried.
         self.before = self._visit(()).view
@@ -100,7 +100,7 @@ class Trials:
         record = to_json(producer)
         site = {name: record[name] for name in ("model", "created", "evaluated", "template")}
         limit = {"batch": site, "rows": max(producer.rows // 2, 1)}
-        return self._probe.visit(self.view.url, laid, headers=self._headers, limit=limit).view
+        return self.probe.visit(self.view.url, laid, headers=self._headers, limit=limit).view
 
     def _cost(self, changes: tuple[Candidate, ...], suspect: Suspect | None) -> float | None:
         trial = self.trial(changes, suspect)
@@ -109,7 +109,7 @@ class Trials:
     def _visit(self, laid: Sequence[Laid]) -> Tried:
         key = frozenset(laid)
         if key not in self._known:
-            self._known[key] = self._probe.visit(
+            self._known[key] = self.probe.visit(
                 self.view.url, laid, headers=self._headers, masks=self.baseline.masks
             )
         return self._known[key]
