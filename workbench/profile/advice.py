@@ -205,11 +205,11 @@ class _OnePage:
                 break
             taken |= set(chosen) | {one for one in tried if one.laid and one.laid.verb == _verb(chosen[0])}
             ways.append(self._laid(trials, suspect, chosen))
+            if ways[-1].edit is None:  # another verb at the same place is no edit either
+                taken |= set(tried)
         wanted = {one for way in ways for one in way.changes}
         ways += [
-            self._laid(trials, suspect, (one,))
-            for one in tried
-            if one not in wanted and (one not in taken or not wanted)
+            self._laid(trials, suspect, (one,)) for one in tried if one not in wanted and one not in taken
         ]
         return ways
 
@@ -251,7 +251,8 @@ class _OnePage:
         way = _Way(suspect, changes, reason=reason)
         unedited = next((one.unedited for one in changes if one.edit is None), None)
         if unedited is not None:
-            way.reason = reason or f"no edit is made: {unedited}"
+            holds = "it holds when it is laid on, but " if all(one.laid for one in changes) else ""
+            way.reason = reason or f"{holds}no edit is made: {unedited}"
             return way
         way.edit = sum((one.edit for one in changes if one.edit is not None), Edit())
         try:

@@ -163,12 +163,17 @@ def _loaded(
     note: str,
 ) -> Candidate:
     made = Candidate(
-        f'.{verb}("{path}") on the {producer.model} rows from {places.of_batch(producer) or "elsewhere"}',
+        f'.{verb}("{path}") on the {producer.model} rows from {_where(producer)}',
         Laid(producer.model, producer.created, verb, (path,)),
         refused=refused,
         note=note,
     )
     return _placed(made, producer, relation.manager, probe)
+
+
+def _where(producer: Batch) -> str:
+    """For people: a package's file by its name in there."""
+    return places.of_batch(producer).rpartition("site-packages/")[2] or "elsewhere"
 
 
 def _placed(made: Candidate, producer: Batch, manager: str, probe: Probe) -> Candidate:

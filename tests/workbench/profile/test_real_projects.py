@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ import pytest
 from filelock import FileLock
 
 from workbench import project
+from workbench.profile import advice, pages, scaling
+from workbench.profile.findings import suspects
 from workbench.profile.loading import Data, Loaded
-from workbench.profile.records import ProjectFacts, UrlRow
+from workbench.profile.records import Advice, ProjectFacts, UrlRow
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"
 #: Pages visited of each: enough to meet every kind, and no more than the time that a test may take.
@@ -262,3 +265,50 @@ def test_oscar_by_one_command(tmp_path: Path) -> None:
     assert "site-packages" not in page  # nor any other folder of this machine
     assert str(root) not in page
     assert files(root) == before
+
+
+def test_advice_on_other_peoples_code(tmp_path: Path) -> None:
+    """django-helpdesk on Django 6.0, once as it is installed and once as a copy among the project's own files.
+
+    Where the code is somebody else's, it is told in words what holds; where it can be changed, the diff was measured.
+    """
+    program = interpreter(HELPDESK)
+    (package,) = (program.parent.parent / "lib").glob("python3*/site-packages/helpdesk")
+    root = tmp_path / "site"
+    shutil.copytree(PROJECTS / HELPDESK.name, root, ignore=shutil.ignore_patterns("__pycache__"))
+    with Loaded(project.find(root, python=program), Data(rows=8)) as loaded:
+        with loaded.process() as process:
+            options = {"username": "boss", "email": "boss@example.com", "interactive": False}
+            process.call("workbench.guest.manage:command", name="createsuperuser", **options)
+            headers = process.call("workbench.guest.pages:login", user="boss")
+        (words,) = advised(loaded, "/tickets/merge", headers)
+        assert (words.applied, words.same_response, words.before) == (True, True, None)
+        assert words.change.startswith(
+            '.select_related("user") on the helpdesk.SavedSearch rows from helpdesk/'
+        )
+        assert words.rejected is not None
+        assert "it is made in helpdesk, which is not the project's own code" in words.rejected
+        shutil.copytree(package, root / "helpdesk", ignore=shutil.ignore_patterns("__pycache__"))
+        before = files(root)
+        best = advised(loaded, "/tickets/merge", headers)[0]
+        assert files(root) == before
+    assert (best.rejected, best.same_response) == (None, True)
+    assert best.change.startswith("--- a/helpdesk/templatetags/saved_queries.py\n")
+    assert best.before is not None
+    assert best.after is not None
+    assert best.after.queries < best.before.queries
+
+
+def advised(loaded: Loaded, url: str, headers: Mapping[str, str]) -> tuple[Advice, ...]:
+    """The advice for the page's N+1."""
+    with loaded.process(attribution=True) as process:
+        visit = partial(pages.visit, process, url, headers=headers)
+        cold, warm, view = visit("cold"), visit("warm"), visit("attributed")
+        judged = scaling.judged(
+            suspects(cold, warm, view), view, lambda limit: visit("truncated", limit=limit)
+        )
+    found = tuple(one for one in judged if one.finding.relation == "helpdesk.SavedSearch.user")
+    (finding,) = advice.advised(
+        loaded, [advice.Page(view, found, headers)], pairs=2, budget_seconds=600
+    ).findings
+    return finding.advice
