@@ -45,7 +45,7 @@ def advised(
     wrote = {one.url for one in views if one.wrote}
     asked = [n for n, one in enumerate(findings) if one.kind == "connection-per-query"]
     typical = _typical(views)
-    if not asked and typical is None:
+    if not asked and (typical is None or loaded.server is None):
         return tuple(done)
     with loaded.process() as process:
         file, facts = SettingsFile.of(loaded, process), process.call("workbench.guest.responses:facts")
@@ -160,6 +160,14 @@ def _tried(
                 rounds=6,
             )
             unused = edited.call("workbench.guest.edited:unused")
+        seen = {one for arm in (before, after) for answer in arm for one in answer["digests"]}
+        stable = base.stable
+        if stable and len(seen) > 1:
+            # Two processes may differ without any edit: by what each has cached, or drawn at its start.
+            with loaded.process() as control:
+                pages.visit(control, url, "warm", headers=headers)
+                known = {one for answer in before for one in answer["digests"]}
+                stable = known == set(_requests(control, url, headers, base)["digests"])
     except WorkbenchError as error:
         return _untried(change.diff, f"it could not be tried: {error.problem}")
     if unused:
@@ -169,11 +177,10 @@ def _tried(
     opened = [sum(one["opened"] for one in arm) for arm in (before, after)]
     number = REQUESTS * len(before)
     failed = next((one["error"] for one in (*before, *after) if one["error"]), None)
-    seen = {one for arm in (before, after) for answer in arm for one in answer["digests"]}
     rejected = None
     if failed:
         rejected = f"the page fails: {failed}"
-    elif base.stable and len(seen) > 1:
+    elif stable and len(seen) > 1:
         rejected = "the page's answer is another with it"
     elif not gain.shown:
         rejected = f"a request is not measurably faster with it: {gain}"
@@ -183,7 +190,7 @@ def _tried(
         applied=True,
         before=interleaved.measured(queries, off),
         after=interleaved.measured(queries, on),
-        same_response=len(seen) == 1 if base.stable else None,
+        same_response=len(seen) == 1 if stable else None,
         rejected=rejected,
         reduction=gain.share,
         reduction_low=gain.low,

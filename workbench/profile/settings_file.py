@@ -70,10 +70,11 @@ class SettingsFile:
 
     def with_database(self, alias: str, keys: tuple[tuple[tuple[str, ...], str], ...]) -> Change:
         """A database's entry with more keys, each a path and Python's text of its value."""
-        text, words = self.source, []
-        for path, value in keys:
+        text = self.source
+        words: list[str] = []
+        for path, value in reversed(keys):  # each goes to the head of the entry
             text = text and model_edits.with_key(text, "DATABASES", alias, path, value)
-            words.append(f'DATABASES["{alias}"]' + "".join(f'["{key}"]' for key in path) + f" = {value}")
+            words.insert(0, f'DATABASES["{alias}"]' + "".join(f'["{key}"]' for key in path) + f" = {value}")
         return self._change(text, "\n".join(words))
 
     def _change(self, text: str | None, words: str) -> Change:
