@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
@@ -146,10 +147,11 @@ class Loaded:
             "allow_network": self._allow_network,
         }
 
-    def facts(self) -> ProjectFacts:
-        """The inventory: models, settings that matter, what was blocked so far."""
-        with self.process() as process:
-            answer = process.call(
+    def facts(self, process: ProjectProcess | None = None) -> ProjectFacts:
+        """The inventory: models, settings that matter, what was blocked so far; asked of a process of its own by default."""
+        with contextlib.ExitStack() as stack:
+            asked = process or stack.enter_context(self.process())
+            answer = asked.call(
                 "workbench.guest.inventory:inventory",
                 300,
                 name=self.project.name,
@@ -164,10 +166,11 @@ class Loaded:
             settings_rows=tuple(replace(row, value=redact_text(row.value)) for row in facts.settings_rows),
         )
 
-    def urls(self) -> tuple[UrlRow, ...]:
-        """The pages, with a URL for each whose arguments could be filled from the data."""
-        with self.process() as process:
-            rows = process.call("workbench.guest.routes:urls", 300)
+    def urls(self, process: ProjectProcess | None = None) -> tuple[UrlRow, ...]:
+        """The pages, with a URL for each whose arguments could be filled from the data; likewise."""
+        with contextlib.ExitStack() as stack:
+            asked = process or stack.enter_context(self.process())
+            rows = asked.call("workbench.guest.routes:urls", 300)
         return tuple(from_json(UrlRow, row) for row in rows)
 
     def _prepare(self) -> None:

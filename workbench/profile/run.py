@@ -148,7 +148,6 @@ class _Run:
         interrupted = False
         with Loaded(self._project, data, allow_network=self._options.allow_network) as loaded:
             facts = self._facts(loaded)
-            self._rows = self._wanted(loaded)
             self._seconds["loading"] = time.monotonic() - began
             found: tuple[Finding, ...] = ()
             try:
@@ -173,22 +172,23 @@ class _Run:
         return Profiled(profile, {one.row.url: one.warm for one in self._pages if one.row.url and one.warm})
 
     def _facts(self, loaded: Loaded) -> ProjectFacts:
-        self._tell("loading", 0, 1, "models and settings")
-        facts = loaded.facts()
-        try:
-            with loaded.process() as process:
+        """The inventory, and the rows of the pages that are wanted."""
+        with loaded.process() as process:
+            self._tell("loading", 0, 1, "models and settings")
+            facts = loaded.facts(process)
+            if self._options.urls is not None:
+                self._rows = tuple(UrlRow(template=url, view="", url=url) for url in self._options.urls)
+            else:
+                self._tell("loading", 0, 1, "URL configuration")
+                self._rows = loaded.urls(process)
+            try:
+                # Last: its traces are no concern of what was asked before.
                 sizes: dict[str, float] = process.call("workbench.guest.footprints:instances", 120)
-        except WorkbenchError as error:
-            self._notes.append(f"memory of instances was not measured: {error.problem}")
-            return facts
+            except WorkbenchError as error:
+                self._notes.append(f"memory of instances was not measured: {error.problem}")
+                return facts
         models = tuple(replace(row, instance_bytes=sizes.get(row.model)) for row in facts.models)
         return replace(facts, models=models)
-
-    def _wanted(self, loaded: Loaded) -> tuple[UrlRow, ...]:
-        if self._options.urls is not None:
-            return tuple(UrlRow(template=url, view="", url=url) for url in self._options.urls)
-        self._tell("loading", 0, 1, "URL configuration")
-        return loaded.urls()
 
     def _visit(self, loaded: Loaded, facts: ProjectFacts) -> ProjectFacts:
         rows = [row for row in self._rows if row.url]
