@@ -12,7 +12,7 @@ import workbench.guest
 
 FILES = sorted(Path(str(workbench.guest.__file__)).parent.glob("*.py"))
 #: For the demo's drills alone, which run under our interpreter.
-OURS = {"bank.py", "memory.py", "slow_queries.py", "stocks.py", "tally.py"}
+OURS = {"bank.py", "memory.py", "remedies.py", "slow_queries.py", "stocks.py", "tally.py"}
 ALLOWED = {"django", "workbench", *sys.stdlib_module_names}
 
 
