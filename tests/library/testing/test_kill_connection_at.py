@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, transaction
 from warehouse.models import Account, Entry
 
 from stalwart import database_retry, resilient_transaction
-from stalwart.events import RetryGivenUp, TransactionReplayed
+from stalwart.events import RetryGivenUp, SlowQuery, TransactionReplayed
 from stalwart.exceptions import CommitOutcomeUnknown, ConfigurationError
 from stalwart.testing import FaultDidNotBite, kill_connection_at
 
@@ -105,7 +105,8 @@ def test_replays_are_hit_as_well(seen) -> None:
     ):
         order()
     assert fault.bites == 3
-    assert isinstance(seen[-1], RetryGivenUp)
+    # On a busy machine a statement may be slow as well, and that is told after it.
+    assert isinstance([event for event in seen if not isinstance(event, SlowQuery)][-1], RetryGivenUp)
     assert written() == (1, 0)
 
 

@@ -28,7 +28,9 @@ def test_sizes_are_those_of_real_codings() -> None:
     assert abs(found["gzip"] - len(gzip.compress(BODY, 6))) < 20
 
 
-@pytest.mark.parametrize(("coding", "body"), [("gzip", gzip.compress(BODY, mtime=0)), ("zstd", zstd.compress(BODY))])
+@pytest.mark.parametrize(
+    ("coding", "body"), [("gzip", gzip.compress(BODY, mtime=0)), ("zstd", zstd.compress(BODY))]
+)
 def test_a_coded_body_is_measured_without_its_coding(coding: str, body: bytes) -> None:
     """Both sizes: as it is, and as it was sent."""
     (row,) = answers.measured(response(body, Content_Encoding=coding), None).rows
