@@ -78,7 +78,8 @@ def find(
             raise WorkbenchError(
                 f"--settings {settings} without a project", "name its folder too: --project DIR"
             )
-        return demo()
+        ours = demo()
+        return replace(ours, environment=_given(env)) if env else ours
     named = Path(folder).expanduser().resolve()
     try:
         there = named.exists()
@@ -169,13 +170,19 @@ def _environment(root: Path, env: Sequence[str]) -> tuple[dict[str, str], list[s
             values = {name: value for name, value in read.items() if name not in os.environ}
             notes.append(f"{path}: {len(read)} variables")
             break
+    return {**values, **_given(env)}, notes
+
+
+def _given(env: Sequence[str]) -> dict[str, str]:
+    """The variables that --env names."""
+    values = {}
     for pair in env:
         name, sign, value = pair.partition("=")
         if not sign or not re.fullmatch(r"[A-Za-z_][\w.]*", name):
             # Its value is not repeated: it may be a secret.
             raise WorkbenchError(f"--env {name[:40]!r} is no variable", "write it as --env NAME=VALUE")
         values[name] = value
-    return values, notes
+    return values
 
 
 def _settings_of(root: Path) -> str | None:

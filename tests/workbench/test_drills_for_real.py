@@ -45,7 +45,7 @@ def journal(run: RunFolder) -> Journal:
 
 
 def pair(journal: Journal, drill: str, part: str = "") -> tuple[Trial, Trial]:
-    arms = {trial.arm: trial for trial in journal.trials(drill) if trial.part == part}
+    arms = {trial.arm: trial for trial in journal.trials(drill) if part in ("", trial.part)}
     assert set(arms) == {"control", "treatment"}
     for trial in arms.values():
         # A generator that came late says that the machine was busy, not that the drill is wrong.
