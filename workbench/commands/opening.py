@@ -69,14 +69,18 @@ def terminable() -> Iterator[None]:
         # Not from here: whatever is raised before this hook returns is dropped as well.
         again = threading.Timer(AFTER_THE_DESTRUCTOR, _to_the_main_thread)
         again.daemon = True
+        waiting.append(again)
         again.start()
 
+    waiting: list[threading.Timer] = []
     told, sys.unraisablehook = sys.unraisablehook, once_more
     names = [name for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     try:
         yield
     finally:
+        for timer in waiting:
+            timer.cancel()  # once the handlers are gone, the signal would end the process without a word
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
         sys.unraisablehook = told
